@@ -1,0 +1,1 @@
+"""The HTTP API, thin: decode, call a flow or a read, encode."""

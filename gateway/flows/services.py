@@ -1,0 +1,31 @@
+"""What every flow is given: settings, database, integrations, vault, clock, and outgoing HTTP."""
+
+from dataclasses import dataclass, field
+
+import httpx
+import structlog
+
+from gateway.plugins import Registry
+from gateway.sdk.clock import Clock
+from gateway.settings import Settings
+from gateway.storage.engine import Database
+from gateway.storage.vault import Vault
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """One per process; made by ``gateway.app`` and handed to flows, API, console and worker.
+
+    Attributes:
+        vendor_http: Client for vendors; its transport reaches the network (or a sandbox in tests). Hosts are checked per connection.
+        webhook_http: Client for endpoints, behind the SSRF guard.
+    """
+
+    settings: Settings
+    database: Database
+    integrations: Registry
+    vault: Vault
+    clock: Clock
+    vendor_http: httpx.AsyncClient
+    webhook_http: httpx.AsyncClient
+    log: structlog.typing.FilteringBoundLogger = field(default_factory=structlog.get_logger)

@@ -1,0 +1,1 @@
+"""All that a plugin may import from the host: connection, auth, host, http, mapping, inbound, errors, clock."""

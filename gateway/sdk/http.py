@@ -1,0 +1,223 @@
+"""The HTTP client that the host hands to a plugin: authorised, metered, and held to the manifest's hosts.
+
+It turns what the wire says into the errors of ``sdk.errors`` in one place. The rule that matters
+most: a *write* whose answer was not read in full is ``OutcomeUnknown``, a *read* is ``RetryLater``,
+and a request that never left (no connection could be made) is ``RetryLater`` for both.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import httpx
+import msgspec
+
+from gateway.sdk.errors import (
+    Misconfigured,
+    NotSupported,
+    OutcomeUnknown,
+    PluginError,
+    ReauthRequired,
+    RecordGone,
+    Rejected,
+    RetryLater,
+)
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Classify = Callable[[httpx.Response], PluginError | None]
+"""A plugin's reading of a refused answer; ``None`` leaves it to the rules below."""
+
+
+class Meter(Protocol):
+    """Counts calls against the vendor's limits; the host implements it per vendor tenant."""
+
+    async def before(self, cost: int) -> None:
+        """Wait for the burst window, or raise ``RetryLater`` when the budget is used up."""
+
+    def after(self, response: httpx.Response, cost: int) -> None:
+        """Learn from the answer's headers."""
+
+
+class Recorder(Protocol):
+    """Keeps a redacted excerpt of each exchange for the attempt log."""
+
+    def record(self, request: httpx.Request, response: httpx.Response | None, error: str | None) -> None:
+        """Note one exchange; never raises."""
+
+
+class VendorHttp:
+    """An authorised client of one connection.
+
+    Args:
+        client: The httpx client (its transport refuses hosts that are not allowed).
+        base_url: Prefix for relative paths, without a trailing slash.
+        classify: The plugin's reading of refused answers, tried first.
+        meter: Burst and daily limits; ``None`` in tests of a client alone.
+        recorder: Attempt log; ``None`` where nothing is kept.
+        auth: Adds the credentials, and refreshes them once on a 401.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        base_url: str = "",
+        classify: Classify | None = None,
+        meter: Meter | None = None,
+        recorder: Recorder | None = None,
+        auth: httpx.Auth | None = None,
+    ) -> None:
+        self._client = client
+        self.base_url = base_url.rstrip("/")
+        self._classify = classify
+        self._meter = meter
+        self._recorder = recorder
+        self._auth = auth
+
+    def with_base(self, base_url: str, classify: Classify | None = None) -> "VendorHttp":
+        """Return the same client with another base URL and the plugin's reading of refusals."""
+        return VendorHttp(
+            self._client,
+            base_url=base_url,
+            classify=classify or self._classify,
+            meter=self._meter,
+            recorder=self._recorder,
+            auth=self._auth,
+        )
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        cost: int = 1,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        reads: bool | None = None,
+    ) -> httpx.Response:
+        """Send one request and return its successful answer.
+
+        Args:
+            method: HTTP method.
+            path: Path under ``base_url``, or an absolute URL of an allowed host.
+            cost: Units of the vendor's daily budget that the call costs.
+            params: Query parameters; ``None`` values are left out.
+            json: Body, encoded by msgspec.
+            headers: More headers.
+            reads: True for a POST that only reads (a search); default: by the method.
+
+        Raises:
+            PluginError: As the module's docstring says.
+        """
+        url = path if path.startswith(("https://", "http://")) else self.base_url + path
+        safe = method in SAFE_METHODS if reads is None else reads
+        if self._meter is not None:
+            await self._meter.before(cost)
+        request = self._client.build_request(
+            method,
+            url,
+            params={key: value for key, value in (params or {}).items() if value is not None},
+            content=None if json is None else msgspec.json.encode(json),
+            headers={**({} if json is None else {"content-type": "application/json"}), **(headers or {})},
+        )
+        what = f"{method} {request.url.path}"
+        try:
+            response = await self._client.send(request, auth=self._auth)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            self._note(request, None, repr(error))
+            raise RetryLater(f"{what}: no connection could be made", after_seconds=5, lane_wide=False) from error
+        except httpx.TransportError as error:
+            self._note(request, None, repr(error))
+            if safe:
+                raise RetryLater(f"{what}: no full answer ({error!r})", after_seconds=2, lane_wide=False) from error
+            raise OutcomeUnknown(f"{what} was sent, but no full answer came ({error!r})") from error
+        self._note(request, response, None)
+        if self._meter is not None:
+            self._meter.after(response, cost)
+        if response.is_success:
+            return response
+        raise (self._classify and self._classify(response)) or error_for(response, what, safe=safe)
+
+    def _note(self, request: httpx.Request, response: httpx.Response | None, error: str | None) -> None:
+        if self._recorder is not None:
+            self._recorder.record(request, response, error)
+
+    async def get(self, path: str, **kwargs: Any) -> httpx.Response:
+        """Send a GET; see ``request``."""
+        return await self.request("GET", path, **kwargs)
+
+    async def post(self, path: str, **kwargs: Any) -> httpx.Response:
+        """Send a POST; see ``request``."""
+        return await self.request("POST", path, **kwargs)
+
+    async def patch(self, path: str, **kwargs: Any) -> httpx.Response:
+        """Send a PATCH; see ``request``."""
+        return await self.request("PATCH", path, **kwargs)
+
+    async def put(self, path: str, **kwargs: Any) -> httpx.Response:
+        """Send a PUT; see ``request``."""
+        return await self.request("PUT", path, **kwargs)
+
+    async def delete(self, path: str, **kwargs: Any) -> httpx.Response:
+        """Send a DELETE; see ``request``."""
+        return await self.request("DELETE", path, **kwargs)
+
+
+def error_for(response: httpx.Response, what: str, *, safe: bool) -> PluginError:
+    """Return the error that a refused answer means, by status alone.
+
+    Args:
+        response: An answer that is not 2xx.
+        what: The call in words, for the message.
+        safe: The call only reads, so a server error left nothing behind.
+    """
+    status = response.status_code
+    said = f"{what} was answered {status}"
+    if status == 401:
+        return ReauthRequired(f"{said}: the credentials are refused")
+    if status == 402:
+        return NotSupported(f"{said}: the vendor account is not open")
+    if status == 403:
+        return Rejected(f"{said}: permission or scope is missing")
+    if status in (404, 410):
+        return RecordGone(f"{said}: not there, or not visible to the connected user")
+    if status == 429:
+        return RetryLater(f"{said}: over the rate limit", after_seconds=retry_after(response, default=2))
+    if status in (408, 425, 503) and safe:
+        return RetryLater(said, after_seconds=retry_after(response, default=5), lane_wide=False)
+    if status >= 500:
+        if safe:
+            return RetryLater(said, after_seconds=retry_after(response, default=5), lane_wide=False)
+        return OutcomeUnknown(f"{said}: the vendor failed and may have done it")
+    if 300 <= status < 400:
+        return Misconfigured(f"{said}: redirects are not followed; check the base URL")
+    return Rejected(f"{said}: {response.text[:300]}")
+
+
+def retry_after(response: httpx.Response, *, default: float, ceiling: float = 3600) -> float:
+    """Return the seconds of ``Retry-After`` (a number or an HTTP date), bounded; ``default`` when absent or unreadable."""
+    from email.utils import parsedate_to_datetime
+
+    value = response.headers.get("retry-after", "").strip()
+    if not value:
+        return default
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(value)
+            sent = response.headers.get("date")
+            base = parsedate_to_datetime(sent) if sent else None
+        except ValueError:
+            return default
+        if base is None:
+            from datetime import UTC, datetime
+
+            base = datetime.now(UTC)
+        if when.tzinfo is None:
+            return default
+        seconds = (when - base).total_seconds()
+    if seconds != seconds:  # NaN
+        return default
+    return min(max(seconds, 0.0), ceiling)

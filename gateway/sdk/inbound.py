@@ -1,0 +1,59 @@
+"""Calls that a vendor makes to us: the request as bytes, what a plugin reads from it, and Basic auth."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.sdk.errors import InvalidSignature
+
+
+class InboundRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A call as it came in; header names are lower-case, the body is untouched."""
+
+    method: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+
+class WebhookRegistration(msgspec.Struct, frozen=True, kw_only=True):
+    """One subscription at the vendor that calls us."""
+
+    external_id: str
+    subject: str
+    healthy: bool = True
+
+
+class Uninstalled(msgspec.Struct, frozen=True, kw_only=True):
+    """The vendor says that a customer removed our app."""
+
+    identity: str
+    user: str | None = None
+
+
+class Hint(msgspec.Struct, frozen=True, kw_only=True):
+    """Something changed for this vendor tenant; look at these records."""
+
+    identity: str
+    refs: list[tuple[str, str]]
+
+
+AppNotice = Uninstalled | Hint
+
+
+def require_basic_auth(request: InboundRequest, username: str, password: str) -> None:
+    """Check HTTP Basic auth in constant time.
+
+    Raises:
+        InvalidSignature: The header is missing, malformed, or names someone else.
+    """
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    try:
+        given = base64.b64decode(encoded, validate=True) if scheme.lower() == "basic" else b""
+    except (binascii.Error, ValueError):
+        given = b""
+    if not hmac.compare_digest(given, f"{username}:{password}".encode()):
+        raise InvalidSignature("Basic auth is missing or wrong")

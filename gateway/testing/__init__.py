@@ -1,0 +1,1 @@
+"""Shipped to plugin authors: fake host and test helpers."""

@@ -1,0 +1,1 @@
+"""The Pipedrive integration of the referral gateway."""

@@ -1,0 +1,293 @@
+"""The manifest: what an integration says of itself; forms, validation and flows read it."""
+
+from typing import Literal
+
+from gateway_schemas.base import Output
+from gateway_schemas.connection import Category, Limitation
+from gateway_schemas.records import FieldType
+
+Role = Literal["referred", "referrer"]
+
+
+class OAuth2(Output, frozen=True, kw_only=True, tag_field="scheme", tag="oauth2"):
+    """OAuth 2.0 authorization code, described as data; the host makes every call.
+
+    Attributes:
+        required_scopes: Without one of these the connection is refused, naming it.
+        optional_scopes: Without one of these it is active with the limitation named here.
+        refresh_unused_days: A refresh token dies after so many unused days; kept alive well before.
+        host_suffixes: An ``api_domain`` of a token answer must be https under one of these (settings may add local ones).
+        uninstall_by_callback: The vendor calls ``DELETE`` on the callback URL when a customer uninstalls.
+        installs_without_state: Marketplace installs reach the callback with a code and no ``state``.
+    """
+
+    authorize_path: str
+    token_path: str
+    revoke_path: str | None
+    base_url_setting: str
+    client_id_setting: str
+    client_secret_setting: str
+    required_scopes: list[str]
+    optional_scopes: dict[str, Limitation] = {}
+    refresh_unused_days: int = 60
+    host_suffixes: list[str] = []
+    uninstall_by_callback: bool = False
+    installs_without_state: bool = False
+
+
+class Credentials(Output, frozen=True, kw_only=True, tag_field="scheme", tag="credentials"):
+    """Values that a person pastes, kept in the vault (ServiceTitan: client id, secret, booking provider)."""
+
+    token_path: str | None = None
+    base_url_setting: str | None = None
+
+
+class NoAuth(Output, frozen=True, kw_only=True, tag_field="scheme", tag="none"):
+    """Nothing to authorise at the vendor (Zapier: our own account key)."""
+
+
+class StepField(Output, frozen=True, kw_only=True):
+    """One field of a connect form."""
+
+    key: str
+    label: str
+    secret: bool = False
+    pattern: str | None = None
+    help: str | None = None
+    help_url: str | None = None
+
+
+class ConnectStep(Output, frozen=True, kw_only=True):
+    """One step of connecting.
+
+    Attributes:
+        kind: ``redirect`` (OAuth), ``form`` (values), ``approval`` (the operator approves).
+        instructions: Numbered instructions for the person who clicks, one sentence each.
+    """
+
+    key: str
+    kind: Literal["redirect", "form", "approval"]
+    title: str
+    instructions: list[str] = []
+    fields: list[StepField] = []
+
+
+class MappingRow(Output, frozen=True, kw_only=True):
+    """A row of a mapping: CRM field, and the source that is suggested for it.
+
+    Attributes:
+        record_kind: Kind whose field it is.
+        field: Key of a built-in field; null for a custom field that is found by ``label``.
+        label: The field's name for people, and the name that a custom field is looked for or created under.
+        source: Suggested source, for example ``campaign.name``.
+        required: ``always``, ``with_qualification`` (a rule is set), or ``never`` (only suggested).
+        why: Why it is needed or suggested, a sentence for people.
+        type: Type of a custom field to be created.
+    """
+
+    record_kind: str
+    field: str | None
+    label: str
+    source: str | None
+    required: Literal["always", "with_qualification", "never"] = "never"
+    why: str = ""
+    type: FieldType = "text"
+
+
+class TargetOption(Output, frozen=True, kw_only=True):
+    """A choice that belongs to a target (pipeline, initial stage, owner).
+
+    Attributes:
+        source: Option source for ``list_options``.
+        parent: Key of the target option whose value is the parent of this one.
+    """
+
+    key: str
+    label: str
+    source: str
+    parent: str | None = None
+    required: bool = False
+
+
+class Target(Output, frozen=True, kw_only=True):
+    """What a signup creates.
+
+    Attributes:
+        creates: Record kinds in the order in which they are created.
+        rows: Required and suggested mapping rows per role.
+        roles: For whom it is offered.
+    """
+
+    key: str
+    label: str
+    creates: list[str]
+    rows: dict[Role, list[MappingRow]]
+    options: list[TargetOption] = []
+    roles: tuple[Role, ...] = ("referred", "referrer")
+
+
+class RecordKind(Output, frozen=True, kw_only=True):
+    """A kind of record at the vendor, with the name people know it by.
+
+    Attributes:
+        merges: Records of this kind can be merged; links follow the survivor.
+        sale_value: Fields of this kind may be chosen as the sale value.
+    """
+
+    key: str
+    label: str
+    is_contact: bool = False
+    merges: bool = False
+    sale_value: bool = False
+
+
+class DuplicatePolicy(Output, frozen=True, kw_only=True):
+    """What to do when the vendor has a contact with this e-mail already, in words for people."""
+
+    key: Literal["fill_empty", "update", "create", "skip"]
+    label: str
+    description: str
+
+
+class Parameter(Output, frozen=True, kw_only=True):
+    """A value that a trigger asks for.
+
+    Attributes:
+        source: Option source for ``list_options``; null for a fixed list in ``choices``.
+        parent: Key of the parameter whose value is the parent of this one.
+        ordered: Options have a rank; *this or a later one* is offered (``match``).
+    """
+
+    key: str
+    label: str
+    source: str | None = None
+    parent: str | None = None
+    required: bool = True
+    ordered: bool = False
+    choices: list[str] = []
+
+
+class Requirement(Output, frozen=True, kw_only=True):
+    """One condition of a trigger: a fact that the record must have, or have had.
+
+    Attributes:
+        fact: Name of the fact.
+        parameter: Parameter whose value (or a later one) the fact must have; null when the fact alone is enough.
+        label: The condition in words, for *why not qualified yet*.
+    """
+
+    fact: str
+    parameter: str | None = None
+    label: str = ""
+
+
+class Trigger(Output, frozen=True, kw_only=True):
+    """Something that the vendor lets us watch and that may qualify a referral.
+
+    Attributes:
+        record_kind: Kind of the record that carries the facts.
+        targets: Targets for which it is offered.
+        through: How the record belongs to the referral, in this order: ``created`` (we made it), ``converted``
+            (its origin is a record that we made), ``contact`` (it belongs to the contact and was added after the signup).
+        requires: Facts that the *same* record must have had, in any order and at any time.
+        reversed_by: States of the record that take the qualification back, where the setup allows it.
+    """
+
+    key: str
+    label: str
+    record_kind: str
+    targets: list[str]
+    requires: list[Requirement]
+    through: dict[str, list[Literal["created", "converted", "contact"]]]
+    parameters: list[Parameter] = []
+    reversed_by: list[str] = []
+
+
+class Feed(Output, frozen=True, kw_only=True):
+    """A feed of changes that is polled.
+
+    Attributes:
+        interval_seconds: Without healthy webhooks.
+        healthy_interval_seconds: With healthy webhooks.
+        at_start: Also polled at start, after gaps and after re-authorisation.
+    """
+
+    key: str
+    label: str
+    interval_seconds: int
+    healthy_interval_seconds: int
+    at_start: bool = True
+
+
+class RateBudget(Output, frozen=True, kw_only=True):
+    """What the vendor allows.
+
+    Attributes:
+        burst_calls / burst_seconds: Calls in a rolling window, for the smallest plan.
+        daily: Units a day, for the smallest plan; null when the vendor counts none. Learnt from headers where sent.
+        sweep_share: Share of the daily budget that sweeps and polls may use at most.
+        reserve_share: Share kept for calls made while a person waits.
+    """
+
+    burst_calls: int
+    burst_seconds: float
+    daily: int | None = None
+    sweep_share: float = 0.05
+    reserve_share: float = 0.1
+    concurrency: int = 4
+
+
+class OptionSource(Output, frozen=True, kw_only=True):
+    """A list that ``list_options`` can read."""
+
+    key: str
+    label: str
+    parent: str | None = None
+
+
+class ReceivedSetting(Output, frozen=True, kw_only=True):
+    """A setting of the plugin as ``doctor`` and the documentation show it."""
+
+    name: str
+    required: bool
+    secret: bool
+    help: str
+
+
+class Manifest(Output, frozen=True, kw_only=True):
+    """All that an integration says of itself.
+
+    Attributes:
+        spec_version: Hook spec that the plugin was written for (see ``gateway.hookspecs.SPEC_VERSION``).
+        read_batch: References that one ``read_records`` call takes at most.
+        settle_seconds: After this long, what a call may have done at the vendor is visible to ``find``.
+        value_ready: When a sale value is final, in words for people.
+        allowed_hosts: Host names (suffixes with a leading dot) that the plugin's client may reach; base URLs of settings are added.
+        webhook_objects: What we subscribe to, for people.
+        cannot: What the vendor cannot do and why.
+    """
+
+    key: str
+    name: str
+    category: Category
+    spec_version: int
+    logo_svg: str
+    summary: str
+    auth: OAuth2 | Credentials | NoAuth
+    connect_steps: list[ConnectStep]
+    record_kinds: list[RecordKind] = []
+    targets: list[Target] = []
+    duplicates: list[DuplicatePolicy] = []
+    default_duplicates: str = "fill_empty"
+    triggers: list[Trigger] = []
+    option_sources: list[OptionSource] = []
+    feeds: list[Feed] = []
+    contact_kind: str = "contact"
+    read_batch: int = 50
+    settle_seconds: float = 30
+    value_ready: str = ""
+    rate_budget: RateBudget | None = None
+    allowed_hosts: list[str] = []
+    cannot: list[Limitation] = []
+    help_url: str | None = None
+    settings: list[ReceivedSetting] = []
