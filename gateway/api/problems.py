@@ -61,6 +61,9 @@ def invalid_body(error: msgspec.ValidationError) -> Refused:
     if "field `" in text:
         named = text.partition("field `")[2].partition("`")[0]
         field = f"{field}.{named}" if field else named
+    if field == "data":
+        return Refused("invalid_input", "Send a JSON body.", [FieldProblem(field="", message="The body is missing.")])
+    field = field.removeprefix("data.").removeprefix("data[").strip()
     return Refused("invalid_input", f"{field or 'The body'}: {text}.", [FieldProblem(field=field, message=text)])
 
 

@@ -1,0 +1,44 @@
+"""Liveness, readiness and metrics: for load balancers, orchestrators and Prometheus."""
+
+from litestar import Response, get
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+
+from gateway import __version__
+from gateway.errors import Refused
+from gateway.flows.services import Services
+from gateway.storage import migrate, overview
+
+
+@get("/health/live", tags=["health"], opt={"public": True}, sync_to_thread=False)
+def live() -> dict[str, str]:
+    """Say that the process runs."""
+    return {"status": "ok", "version": __version__}
+
+
+@get("/health/ready", tags=["health"], opt={"public": True})
+async def ready(services: Services) -> dict[str, str]:
+    """Say that the database answers and has the schema of this version.
+
+    Raises:
+        Refused: ``storage_unavailable`` with what to do.
+    """
+    problem = await migrate.check(services.database)
+    if problem is not None:
+        raise Refused("storage_unavailable", problem, retry_after=5)
+    return {"status": "ok", "database": services.database.dialect}
+
+
+@get("/metrics", tags=["health"], opt={"public": True}, include_in_schema=False)
+async def metrics(services: Services) -> Response[bytes]:
+    """Answer with the state of the queue in Prometheus' text format; numbers only, no ids."""
+    registry = CollectorRegistry()
+    async with services.database.read() as conn:
+        found = await overview.counts(conn, services.clock.now())
+    for name, (text, label, values) in found.items():
+        gauge = Gauge(f"gateway_{name}", text, [label] if label else [], registry=registry)
+        for key, value in values.items():
+            (gauge.labels(key) if label else gauge).set(value)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+ROUTES = [live, ready, metrics]

@@ -1,0 +1,1 @@
+"""The ``gateway`` command: each subcommand in a module of its own, joined here."""

@@ -1,0 +1,23 @@
+"""Every task kind and every periodic piece of work, joined: one line a flow."""
+
+from gateway.flows import campaign, connect, credentials, feeds, inbound, installations, notify, push, rewards, signup, status, subscriptions, sweep
+from gateway.flows.services import Services
+from gateway.storage.running import Handler, Periodic
+
+FLOWS = (signup, push, status, inbound, subscriptions, feeds, sweep, rewards, notify, connect, credentials, installations, campaign)
+
+
+def handlers(services: Services) -> dict[str, Handler]:
+    """Return the handler of each task kind."""
+    joined: dict[str, Handler] = {}
+    for flow in FLOWS:
+        for kind, handler in getattr(flow, "handlers", lambda _: {})(services).items():
+            if kind in joined:
+                raise ValueError(f"two flows handle tasks of kind {kind!r}")
+            joined[kind] = handler
+    return joined
+
+
+def periodic(services: Services) -> list[Periodic]:
+    """Return all periodic work."""
+    return [work for flow in FLOWS for work in getattr(flow, "periodic", lambda _: [])(services)]
