@@ -1,1 +1,33 @@
 """The ``gateway`` command: each subcommand in a module of its own, joined here."""
+
+import sys
+
+import click
+
+from gateway import __version__
+from gateway.cli import demo, doctor, erase, export, integrations, logs, sandbox, schema, serve
+from gateway.settings import SettingsError
+from gateway.storage.engine import DatabaseMisconfigured
+
+
+@click.group()
+@click.version_option(__version__, prog_name="gateway")
+def cli() -> None:
+    """Join a referral platform to its customers' CRMs."""
+    logs.configure()
+
+
+for command in (
+    demo.demo, serve.serve, serve.worker, schema.migrate, integrations.integrations, sandbox.sandbox, doctor.doctor,
+    export.export_schemas, erase.erase,
+):  # fmt: skip
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; a wrong setting ends with one sentence, not a traceback."""
+    try:
+        cli(prog_name="gateway")
+    except (SettingsError, DatabaseMisconfigured) as error:
+        click.secho(f"gateway: {error}", fg="red", err=True)
+        sys.exit(2)

@@ -1,0 +1,34 @@
+"""Sets the log up: events with names and fields; no secret, address or payload at info level."""
+
+import logging
+import os
+import sys
+
+import structlog
+
+
+def configure(log_format: str | None = None, level: str | None = None) -> None:
+    """Configure structlog for this process, from ``GATEWAY_LOG_FORMAT`` and ``GATEWAY_LOG_LEVEL`` by default.
+
+    Read from the environment and not from Settings: the log must work when a setting is wrong.
+    """
+    log_format = log_format or os.environ.get("GATEWAY_LOG_FORMAT", "json")
+    level = (level or os.environ.get("GATEWAY_LOG_LEVEL", "info")).upper()
+    threshold = logging.getLevelNamesMapping().get(level, logging.INFO)
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if log_format == "console"
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=max(threshold, logging.WARNING), stream=sys.stderr, force=True)

@@ -1,0 +1,46 @@
+"""``gateway serve`` (API and a worker) and ``gateway worker`` (a worker alone)."""
+
+import asyncio
+import signal
+
+import click
+import uvicorn
+
+from gateway.app import create_app, create_worker, open_services
+from gateway.settings import Settings, load
+from gateway.storage import migrate
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option("--no-worker", is_flag=True, help="Serve the API alone; run `gateway worker` elsewhere.")
+def serve(host: str, port: int, no_worker: bool) -> None:
+    """Serve the API, the console and a worker."""
+    asyncio.run(_serve(host, port, with_worker=not no_worker))
+
+
+async def _serve(host: str, port: int, *, with_worker: bool) -> None:
+    settings = load(Settings)
+    await migrate.first_start(settings.database_url)
+    async with open_services(settings) as services:
+        app = create_app(services, worker=create_worker(services) if with_worker else None)
+        config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="on", proxy_headers=True)
+        click.echo(f"gateway: serving http://{host}:{port}, API at /v1, OpenAPI at /schema; stop with Ctrl-C", err=True)
+        await uvicorn.Server(config).serve()
+
+
+@click.command()
+def worker() -> None:
+    """Run a worker alone, beside other processes on the same database."""
+    asyncio.run(_work())
+
+
+async def _work() -> None:
+    async with open_services(load(Settings)) as services:
+        running = create_worker(services)
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(sign, lambda: asyncio.ensure_future(running.stop()))
+        click.echo("gateway: worker runs; stop with Ctrl-C", err=True)
+        await running.run()

@@ -1,0 +1,39 @@
+# All there is to do; `just` lists it.
+
+default:
+    @just --list
+
+# what CI runs: lint, types, import rules, then the tests
+check: lint test
+
+# the whole suite, both databases
+test *args:
+    uv run pytest -n auto {{ args }}
+
+# formatting, lint, types, import rules, spelling, and that generated files are up to date
+lint:
+    uv run ruff format --check .
+    uv run ruff check .
+    uv run mypy
+    uv run lint-imports
+    uv run codespell
+    uv run validate-pyproject pyproject.toml schemas/pyproject.toml plugins/*/pyproject.toml
+    uv run gateway export-schemas --check
+
+# mend what can be mended by itself
+fix:
+    uv run ruff format .
+    uv run ruff check --fix .
+    uv run gateway export-schemas
+
+# one referral from signup to reward on this machine
+demo *args:
+    uv run gateway demo {{ args }}
+
+# write an Alembic revision from the tables
+revision message:
+    uv run python -m gateway.storage.migrate revision "{{ message }}"
+
+# the changelog as the next release would show it
+changelog:
+    uv run towncrier build --draft --version next
