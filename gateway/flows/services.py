@@ -1,6 +1,7 @@
 """What every flow is given: settings, database, integrations, vault, clock, and outgoing HTTP."""
 
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import httpx
 import structlog
@@ -10,6 +11,8 @@ from gateway.sdk.clock import Clock
 from gateway.settings import Settings
 from gateway.storage.engine import Database
 from gateway.storage.vault import Vault
+
+M = TypeVar("M")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,3 +32,15 @@ class Services:
     vendor_http: httpx.AsyncClient
     webhook_http: httpx.AsyncClient
     log: structlog.typing.FilteringBoundLogger = field(default_factory=structlog.get_logger)
+    _memory: dict[type, Any] = field(default_factory=dict, repr=False)
+
+    def memory(self, kind: type[M]) -> M:
+        """Return what this process remembers of one kind: one object of the class, made without arguments on first use.
+
+        For what may be lost with the process (a cached token, a rate window) and must not be shared between two
+        ``Services`` in one process, as a module's global would be.
+        """
+        if kind not in self._memory:
+            self._memory[kind] = kind()
+        remembered: M = self._memory[kind]
+        return remembered

@@ -42,6 +42,7 @@ lanes = Table(
     Column("lease_until", UtcTime),
     Column("paused_until", UtcTime),  # a wait that the vendor asked for (429) outlives the owner
     Column("held", String(64)),  # why nothing runs: needs_reauth, disconnected; null = runs
+    Index("ix_lanes_owner", "owner", sqlite_where=text("owner is not null"), postgresql_where=text("owner is not null")),
 )
 
 tasks = Table(
@@ -56,9 +57,11 @@ tasks = Table(
     Column("exclusive_key", String(200)),  # two tasks of one lane with the same key never run together
     Column("unique_key", String(200)),  # at most one task waits under this key
     Column("state", String(16), nullable=False),  # available running done failed cancelled parked
-    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("attempt", Integer, nullable=False, server_default="0"),  # number of the latest attempt, counted before it starts
+    Column("uncounted", Integer, nullable=False, server_default="0"),  # attempts that use up none: told to wait, held, parked
     Column("max_attempts", Integer, nullable=False),
     Column("due_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime),  # when the latest attempt began
     Column("steps", Json),  # what a push has finished, see sdk.connection.Push.once
     Column("park_cause", String(200)),
     Column("error", Text),
@@ -153,6 +156,7 @@ connections = Table(
     Column("integration", String(64), nullable=False),
     Column("category", String(16), nullable=False),
     Column("state", String(32), nullable=False),
+    Column("step", String(64)),  # connect step that is to be done now; in active ones: of a re-authorisation under way
     Column("identity", String(128)),
     Column("identity_claim", String(260)),  # identity, or account and identity where a setting lets accounts share one
     Column("name", String(200)),
@@ -170,6 +174,8 @@ connections = Table(
     Column("disconnected_at", UtcTime),
     Column("token_expires_at", UtcTime),
     Column("token_refreshed_at", UtcTime),  # an unused refresh token dies; kept alive from here
+    Column("refresh_owner", String(40)),  # who refreshes the token now …
+    Column("refresh_until", UtcTime),  # … and until when nobody else may: refresh tokens may be good for one use
     Column("last_good_call_at", UtcTime),
     Column("last_webhook_at", UtcTime),
     Column("last_error", Text),
@@ -238,6 +244,14 @@ budgets = Table(
     Column("daily_limit", BigInteger),
     Column("remaining", BigInteger),  # as the vendor's headers said last
     Column("updated_at", UtcTime, nullable=False),
+)
+
+interactive_calls = Table(
+    "interactive_calls",  # calls made while a person waits, of all processes: they share the tenant's kept-back tenth
+    metadata,
+    Column("lane", String(200), primary_key=True),
+    Column("second", BigInteger, primary_key=True),  # since the epoch
+    Column("calls", Integer, nullable=False),
 )
 
 # --- campaigns and setups (storage/campaigns.py) -------------------------------------------------
