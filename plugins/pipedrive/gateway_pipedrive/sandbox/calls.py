@@ -15,7 +15,7 @@ from gateway_pipedrive.sandbox.errors import schema_failed
 from gateway_pipedrive.sandbox.state import Company, User
 
 if TYPE_CHECKING:
-    from gateway_pipedrive.sandbox.app import Sandbox
+    from gateway_pipedrive.sandbox.core import Core
 
 Json = dict[str, Any]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -33,7 +33,7 @@ class Answer:
 class Call:
     """An authorised call: who asks, in which company, with what."""
 
-    sandbox: Sandbox
+    sandbox: Core
     company: Company
     user: User
     client_id: str
@@ -116,15 +116,21 @@ def page_v2(query: Query, rows: list[Any], key: Callable[[Any], Any], *, most: i
     marks = [[key(row), row.id] for row in rows]
     first = 0
     if start is not None:
-        if start in marks:
-            first = marks.index(start)
-        else:
-            descending = len(marks) > 1 and marks[0] > marks[-1]
-            past = [number for number, mark in enumerate(marks) if (mark < start if descending else mark > start)]
-            first = past[0] if past else len(marks)
+        first = _position(marks, start)
     following = first + limit
     cursor = write_cursor(marks[following]) if following < len(marks) else None
     return rows[first:following], {"next_cursor": cursor}
+
+
+def _position(marks: list[list[Any]], start: list[Any]) -> int:
+    if start in marks:
+        return marks.index(start)
+    descending = len(marks) > 1 and marks[0] > marks[-1]
+    try:
+        past = [number for number, mark in enumerate(marks) if (mark < start if descending else mark > start)]
+    except TypeError:
+        raise schema_failed("cursor: belongs to another list") from None
+    return past[0] if past else len(marks)
 
 
 def page_v1(query: dict[str, str], rows: list[Any], *, nested: bool) -> tuple[list[Any], Json]:

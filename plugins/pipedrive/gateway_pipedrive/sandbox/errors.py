@@ -26,7 +26,7 @@ def envelope(error: str, error_info: str | None = None, **more: Any) -> dict[str
 
 
 def schema_failed(*messages: str) -> VendorError:
-    """Refuse input as v2 does: one sentence a parameter, a code, no ``data`` key (chapter 3; the 400 is unconfirmed)."""
+    """Refuse input as v2 does: a sentence a parameter, a code, no ``data`` key (chapter 3; the 400 is unconfirmed)."""
     return VendorError(
         400,
         {

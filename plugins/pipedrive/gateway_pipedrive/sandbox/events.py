@@ -12,7 +12,18 @@ from typing import Any, Protocol
 
 from gateway_pipedrive.sandbox import shapes
 from gateway_pipedrive.sandbox.search import SearchIndex
-from gateway_pipedrive.sandbox.state import Company, Deal, Kind, Lead, Person, Record, State, Subscription, User, visible
+from gateway_pipedrive.sandbox.state import (
+    Company,
+    Deal,
+    Kind,
+    Lead,
+    Person,
+    Record,
+    State,
+    Subscription,
+    User,
+    visible,
+)
 
 Json = dict[str, Any]
 

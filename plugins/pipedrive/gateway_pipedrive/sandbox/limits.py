@@ -38,7 +38,7 @@ class Window:
     def seconds_left(self, now: datetime) -> int:
         """Tell when the oldest request leaves the window, in whole seconds, at least one."""
         if not self.times:
-            return 1
+            return int(WINDOW.total_seconds())
         return max(1, -int(-((self.times[0] + WINDOW - now).total_seconds()) // 1))
 
 

@@ -55,6 +55,11 @@ class SearchIndex:
         document = _document(company, record)
         self._append((company.id, document.kind, str(record.id)), None)
 
+    def age(self) -> None:
+        """Make all that is there searchable at once, as if it had been written long ago."""
+        for key, snapshots in self.documents.items():
+            self.documents[key] = [(moment - self.lag, document) for moment, document in snapshots]
+
     def visible_documents(self, call: Call, kind: Kind) -> list[Document]:
         """List what a search of this user sees now."""
         horizon = self.state.now() - self.lag
@@ -76,9 +81,7 @@ TITLE_FIELDS = frozenset({"custom_fields", "notes", "title"})
 _PAGE = frozenset({"term", "fields", "exact_match", "organization_id", "include_fields", "limit", "cursor"})
 
 
-@operations.add(
-    "GET", 2, "/persons/search", cost=20, scopes="contacts:read contacts:full search:read", is_search=True
-)
+@operations.add("GET", 2, "/persons/search", cost=20, scopes="contacts:read contacts:full search:read", is_search=True)
 def search_persons(call: Call) -> Answer:
     """Find persons by text; ``limit`` at most 100 whatever the document says (chapter 5)."""
     query = Query(call.query, _PAGE)
@@ -90,9 +93,7 @@ def search_deals(call: Call) -> Answer:
     """Find deals by text."""
     query = Query(call.query, _PAGE | {"person_id", "status"})
     status = query.choice("status", "", "", "open", "won", "lost")
-    return _search(
-        call, query, "deal", TITLE_FIELDS, lambda one: _linked(query, one) and status in {"", one.status}
-    )
+    return _search(call, query, "deal", TITLE_FIELDS, lambda one: _linked(query, one) and status in {"", one.status})
 
 
 @operations.add("GET", 2, "/leads/search", cost=20, scopes="leads:read leads:full search:read", is_search=True)
@@ -162,9 +163,7 @@ def search_field(call: Call) -> Answer:
     return good([{"id": one.id, "name": one.item[name]} for one in page], **more)
 
 
-def _search(
-    call: Call, query: Query, kind: Kind, known: frozenset[str], also: Callable[[Document], bool]
-) -> Answer:
+def _search(call: Call, query: Query, kind: Kind, known: frozenset[str], also: Callable[[Document], bool]) -> Answer:
     term, exact = _term(query), query.flag("exact_match")
     fields = query.words("fields", known) or sorted(known)
     found = [

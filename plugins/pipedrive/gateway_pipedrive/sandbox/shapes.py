@@ -13,16 +13,52 @@ from gateway_pipedrive.sandbox.state import Company, Deal, Kind, Lead, Note, Per
 Json = dict[str, Any]
 
 PERSON_OPTIONAL = frozenset(
-    "next_activity_id last_activity_id open_deals_count related_open_deals_count closed_deals_count "
-    "related_closed_deals_count participant_open_deals_count participant_closed_deals_count email_messages_count "
-    "activities_count done_activities_count undone_activities_count files_count notes_count followers_count "
-    "won_deals_count related_won_deals_count lost_deals_count related_lost_deals_count last_incoming_mail_time "
-    "last_outgoing_mail_time marketing_status doi_status smart_bcc_email".split()
+    [
+        "next_activity_id",
+        "last_activity_id",
+        "open_deals_count",
+        "related_open_deals_count",
+        "closed_deals_count",
+        "related_closed_deals_count",
+        "participant_open_deals_count",
+        "participant_closed_deals_count",
+        "email_messages_count",
+        "activities_count",
+        "done_activities_count",
+        "undone_activities_count",
+        "files_count",
+        "notes_count",
+        "followers_count",
+        "won_deals_count",
+        "related_won_deals_count",
+        "lost_deals_count",
+        "related_lost_deals_count",
+        "last_incoming_mail_time",
+        "last_outgoing_mail_time",
+        "marketing_status",
+        "doi_status",
+        "smart_bcc_email",
+    ]
 )
 DEAL_OPTIONAL = frozenset(
-    "next_activity_id last_activity_id first_won_time products_count files_count notes_count followers_count "
-    "email_messages_count activities_count done_activities_count undone_activities_count participants_count "
-    "last_incoming_mail_time last_outgoing_mail_time smart_bcc_email source_lead_id".split()
+    [
+        "next_activity_id",
+        "last_activity_id",
+        "first_won_time",
+        "products_count",
+        "files_count",
+        "notes_count",
+        "followers_count",
+        "email_messages_count",
+        "activities_count",
+        "done_activities_count",
+        "undone_activities_count",
+        "participants_count",
+        "last_incoming_mail_time",
+        "last_outgoing_mail_time",
+        "smart_bcc_email",
+        "source_lead_id",
+    ]
 )
 
 
@@ -70,14 +106,32 @@ def person_v1(company: Company, person: Person, merged: int) -> Json:
     open_count = sum(deal.status == "open" for deal in deals)
     won_count = sum(deal.status == "won" for deal in deals)
     counts = dict.fromkeys(
-        "participant_open_deals_count participant_closed_deals_count email_messages_count activities_count "
-        "done_activities_count undone_activities_count files_count followers_count related_open_deals_count "
-        "related_closed_deals_count related_won_deals_count related_lost_deals_count".split(),
+        [
+            "participant_open_deals_count",
+            "participant_closed_deals_count",
+            "email_messages_count",
+            "activities_count",
+            "done_activities_count",
+            "undone_activities_count",
+            "files_count",
+            "followers_count",
+            "related_open_deals_count",
+            "related_closed_deals_count",
+            "related_won_deals_count",
+            "related_lost_deals_count",
+        ],
         0,
     )
     moments = dict.fromkeys(
-        "next_activity_date next_activity_time next_activity_id last_activity_id last_activity_date "
-        "last_incoming_mail_time last_outgoing_mail_time".split()
+        [
+            "next_activity_date",
+            "next_activity_time",
+            "next_activity_id",
+            "last_activity_id",
+            "last_activity_date",
+            "last_incoming_mail_time",
+            "last_outgoing_mail_time",
+        ]
     )
     return {
         "id": person.id,

@@ -165,7 +165,7 @@ _CHECKS: dict[str, _Check] = {
 }
 
 
-# Writing, v1 (leads)
+# Writing a lead in v1
 
 
 def accept_v1(company: Company, sent: Json) -> Json:
