@@ -1,6 +1,6 @@
 """What a plugin is given for each call: the connection, and for pushes the signup's values and ``once``."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -12,7 +12,7 @@ from gateway.sdk.host import Host
 from gateway.sdk.http import VendorHttp
 from gateway_schemas.base import FieldValue
 from gateway_schemas.manifest import Role
-from gateway_schemas.records import RecordRef
+from gateway_schemas.records import Field, RecordRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +96,8 @@ class Push:
     Attributes:
         reference: The person's id in the gateway; unique, sent wherever the vendor has room for it.
         values: Mapped values, defaults and referrer details by record kind and field key.
+        fields: The mapped fields by record kind as last seen, for their types; a plugin reads what is missing itself.
+        code: The person's referral code, to recognise a record of ours by it.
         email: Normalised e-mail of the person.
         target / target_options / duplicates: As the setup says.
         known: Records that we already know for this e-mail on this connection, newest first.
@@ -115,6 +117,8 @@ class Push:
     known: tuple[RecordRef, ...] = ()
     existing: tuple[RecordRef, ...] = ()
     existing_complete: bool = True
+    fields: Mapping[str, Sequence[Field]] = field(default_factory=dict)
+    code: str | None = None
     once: Once
 
 
@@ -141,8 +145,10 @@ class StatusPush:
     Attributes:
         record: The record to write to.
         values: Field key to value; only fields that the setup maps.
+        fields: The mapped fields as last seen, for their types; a plugin reads what is missing itself.
     """
 
     reference: str
     record: RecordRef
     values: Mapping[str, FieldValue]
+    fields: Sequence[Field] = ()

@@ -227,6 +227,7 @@ class RateBudget(Output, frozen=True, kw_only=True):
         daily: Units a day, for the smallest plan; null when the vendor counts none. Learnt from headers where sent.
         sweep_share: Share of the daily budget that sweeps and polls may use at most.
         reserve_share: Share kept for calls made while a person waits.
+        remaining_header / limit_header: Headers of an answer that tell the daily units left and allowed; they correct our count.
     """
 
     burst_calls: int
@@ -235,6 +236,8 @@ class RateBudget(Output, frozen=True, kw_only=True):
     sweep_share: float = 0.05
     reserve_share: float = 0.1
     concurrency: int = 4
+    remaining_header: str | None = None
+    limit_header: str | None = None
 
 
 class OptionSource(Output, frozen=True, kw_only=True):
