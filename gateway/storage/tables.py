@@ -330,6 +330,7 @@ people = Table(
     Column("sequence", BigInteger, nullable=False, server_default="0"),
     Column("swept_at", UtcTime),
     Column("signed_up_at", UtcTime, nullable=False),
+    Column("accepted_at", UtcTime),  # when we answered 202 for the signup: the ledger's day; null for a person who is only named or imported
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Index("uq_people_email", "account_id", "campaign_id", "role", "email_hash", unique=True, sqlite_where=text("email_hash is not null"), postgresql_where=text("email_hash is not null")),
@@ -338,7 +339,8 @@ people = Table(
     Index("ix_people_account", "account_id", "id"),
     Index("ix_people_referrer_id", "referrer_id"),
     Index("ix_people_email_hash", "email_hash"),
-    Index("ix_people_ledger", "account_id", "created_at", "crm"),
+    Index("ix_people_ledger", "account_id", "accepted_at", "crm"),
+    Index("ix_people_accepted_at", "accepted_at"),
     Index("ix_people_held", "account_id", "crm_cause", sqlite_where=text("crm = 'held'"), postgresql_where=text("crm = 'held'")),
     Index("ix_people_open", "account_id", "swept_at", sqlite_where=text("role = 'referred' and crm = 'linked'"), postgresql_where=text("role = 'referred' and crm = 'linked'")),
 )
@@ -351,6 +353,7 @@ pushes = Table(
     Column("setup_id", String(40), nullable=False),
     Column("frozen", Json, nullable=False),
     Column("frozen_at", UtcTime, nullable=False),
+    Column("steps", Json),  # what a task that failed had done: a replay goes on from there
 )
 
 links = Table(
@@ -396,6 +399,7 @@ record_states = Table(
     Column("record", Json),
     Column("vendor_updated_at", UtcTime),
     Column("read_at", UtcTime, nullable=False),
+    Column("gone_since", UtcTime),  # first found missing; null while it is there
 )
 
 claims = Table(

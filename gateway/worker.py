@@ -1,0 +1,479 @@
+"""Run tasks: claim lanes, take what is due in turns, give each task to its handler, commit what became of it.
+
+One owner a lane, so that concurrency, waits and exclusive keys of a vendor tenant live in this process's memory,
+exact and without a write a call. What must survive (attempts, steps, outcomes, pauses) is committed, with a check of
+the lease.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+
+import msgspec
+import structlog
+
+from gateway.sdk.errors import RetryLater
+from gateway.storage import lanes, schedules
+from gateway.storage.columns import new_id
+from gateway.storage.engine import AsyncConnection, Database, Hints
+from gateway.storage.lanes import Lane, Lease
+from gateway.storage.running import (
+    Handler,
+    LaneLimits,
+    LostLease,
+    Outcome,
+    OwnedLane,
+    Retry,
+    TaskRun,
+    end_attempt,
+    share_out,
+)
+from gateway.storage.tasks import Task
+from gateway.storage.transitions import Finish, Take, Wanted, find_due_tasks, finish, put_back, take
+from gateway.storage.writer import StorageUnavailable
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 1.0
+"""How often an idle worker looks for due work and gives idle lanes back; hints and events make it look earlier."""
+
+LOOK_SECONDS = 0.02
+"""Shortest time between two looks at the database for lanes, however many hints arrive."""
+
+CLAIM_AT_ONCE = 32
+"""Lanes claimed in one statement; few enough that several processes share the work."""
+
+UNKNOWN_KIND_SECONDS = 60.0
+REMEMBERED_LANES = 10_000
+ERROR_CHARACTERS = 2_000
+
+
+class Periodic(msgspec.Struct, frozen=True):
+    """Work that some process does every ``every_seconds``.
+
+    Attributes:
+        key: Names the schedule for all processes.
+        every_seconds: The period.
+        make_tasks: Stores the tasks of the period, in the transaction that wins it.
+    """
+
+    key: str
+    every_seconds: float
+    make_tasks: Callable[[AsyncConnection, datetime], Awaitable[None]]
+
+
+def default_limits(_lane: str) -> LaneLimits:
+    """Allow every lane the same."""
+    return LaneLimits()
+
+
+class Worker:
+    """Runs the tasks of one process."""
+
+    def __init__(
+        self,
+        database: Database,
+        handlers: Mapping[str, Handler],
+        *,
+        process_id: str,
+        limits: Callable[[str], LaneLimits] = default_limits,
+        periodic: Sequence[Periodic] = (),
+        max_running: int = 500,
+        lease_seconds: float = 10.0,
+        grace_seconds: float = 20.0,
+    ) -> None:
+        """Make a worker; ``run`` or ``drain`` sets it to work.
+
+        Args:
+            database: An open database with the schema of this version.
+            handlers: One for each task kind.
+            process_id: Shown as the owner of lanes; made unique here.
+            limits: How much one lane may use.
+            periodic: Work with a schedule.
+            max_running: Tasks at work in this process at one time.
+            lease_seconds: How long a lane stays ours without renewal. Renewed every third of it.
+            grace_seconds: How long ``stop`` waits for tasks at work before it breaks them off.
+        """
+        self.owner = f"{process_id[:30]}/{new_id('own')}"
+        self._database = database
+        self._handlers = handlers
+        self._limits = limits
+        self._periodic = {schedule.key: schedule for schedule in periodic}
+        self._max_running = max_running
+        self._lease_seconds = lease_seconds
+        self._grace_seconds = grace_seconds
+        self._lanes: dict[str, OwnedLane] = {}
+        self._memories: dict[str, tuple[int, dict[str, object]]] = {}  # of lanes given back, by the epoch they had
+        self._working = 0
+        self._look = True  # lanes may be free, or ours may have new work
+        self._wake = asyncio.Event()
+        self._schedules_ensured = False
+        self._draining = False
+        self._stopping = False
+        self._stopped: asyncio.Event | None = None
+
+    # --- running ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run tasks until ``stop`` is called; then let those at work end and give the lanes back."""
+        self._stopped = asyncio.Event()
+        self._database.writer.on_touched.append(self._touched)
+        renewing = asyncio.create_task(self._keep_leases(), name="gateway-leases")
+        hints: Hints | None = None
+        ticked = looked = -POLL_SECONDS
+        try:
+            while not self._stopping:
+                self._wake.clear()
+                try:
+                    if time.monotonic() - ticked >= POLL_SECONDS:
+                        ticked = time.monotonic()
+                        hints = await self._keep_listening(hints)
+                        await self._run_periodic()
+                        await self._give_back_idle()
+                        self._look = True
+                    if self._look and time.monotonic() - looked >= LOOK_SECONDS:
+                        looked = time.monotonic()
+                        await self._claim()
+                    await self._start_due()
+                except StorageUnavailable as error:
+                    log.warning("worker.storage_unavailable", error=str(error))
+                except Exception:
+                    log.exception("worker.round_failed")
+                until = min(ticked + POLL_SECONDS, looked + LOOK_SECONDS if self._look else ticked + POLL_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                        await self._wake.wait()
+        finally:
+            self._database.writer.on_touched.remove(self._touched)
+            if hints is not None:
+                hints.close()
+            try:
+                await self._end_work(self._grace_seconds)
+            finally:
+                await _cancel(renewing)
+                self._stopped.set()
+
+    async def stop(self) -> None:
+        """Start nothing more and return when ``run`` has ended."""
+        self._stopping = True
+        self._wake.set()
+        if self._stopped is not None:
+            await self._stopped.wait()
+
+    async def drain(self, *, max_tasks: int = 10_000) -> int:
+        """Run every task that is due now, and those that become due by it, until nothing is due; return how many ran.
+
+        For tests and the demo: it never waits for time to pass. Not while ``run`` runs.
+
+        Raises:
+            RuntimeError: More than ``max_tasks`` ran; they seem to make each other without end.
+            StorageUnavailable: The database could not take a write.
+        """
+        ran = 0
+        renewing = asyncio.create_task(self._keep_leases(), name="gateway-leases")
+        self._draining = True
+        try:
+            await self._run_periodic()
+            while True:
+                self._look = True
+                while self._look:
+                    await self._claim()
+                started = await self._start_due()
+                if not started:
+                    return ran
+                ran += started
+                if ran > max_tasks:
+                    raise RuntimeError(f"drain ran {ran} tasks and more are due; do they make each other without end?")
+                await asyncio.gather(*self._jobs())
+        finally:
+            self._draining = False
+            await self._end_work(0)
+            await _cancel(renewing)
+
+    def _touched(self, touched: frozenset[str]) -> None:
+        """Hear that a commit of this process made tasks due in some lanes."""
+        for lane_id in touched:
+            lane = self._lanes.get(lane_id)
+            if lane is None or not lane.runs:
+                self._look = True
+            else:
+                lane.ready = True
+        self._wake.set()
+
+    def _hinted(self) -> None:
+        self._look = True
+        self._wake.set()
+
+    async def _keep_listening(self, hints: Hints | None) -> Hints | None:
+        if hints is not None and hints.alive:
+            return hints
+        try:
+            return await self._database.hints(self._hinted)
+        except Exception as error:  # noqa: BLE001 - hints only save time, the poll goes on
+            log.warning("worker.no_hints", error=str(error))
+            return None
+
+    async def _run_periodic(self) -> None:
+        if not self._periodic:
+            return
+        if not self._schedules_ensured:
+            await self._database.writer.run(self._ensure_schedules, bounded=False)
+            self._schedules_ensured = True
+        async with self._database.read() as conn:
+            due = await schedules.due(conn, self._periodic)
+        for key in sorted(due):
+            await self._database.writer.run(partial(self._win, self._periodic[key]), bounded=False)
+
+    async def _ensure_schedules(self, conn: AsyncConnection) -> None:
+        for schedule in self._periodic.values():
+            await schedules.ensure(conn, schedule.key, schedule.every_seconds)
+
+    async def _win(self, schedule: Periodic, conn: AsyncConnection) -> None:
+        if await schedules.win(conn, schedule.key, schedule.every_seconds):
+            await schedule.make_tasks(conn, self._database.clock.now())
+
+    # --- lanes -----------------------------------------------------------------------------------
+
+    async def _claim(self) -> None:
+        """Look which lanes have due work, and claim some of those that nobody owns."""
+        self._look = False
+        async with self._database.read() as conn:
+            free, mine = await lanes.find_due(conn, self.owner)
+        for lane in (self._lanes[lane_id] for lane_id in mine if lane_id in self._lanes):
+            lane.ready = lane.runs = True
+        if not free:
+            return
+        chosen = random.sample(free, min(len(free), CLAIM_AT_ONCE))
+        # a full process still takes some lanes each second: every lane gets its turn even if all processes are full
+        self._look = len(chosen) < len(free) and self._working < self._max_running
+        before = time.monotonic()
+
+        async def claim(conn: AsyncConnection) -> list[Lease]:
+            leases = await lanes.claim(conn, self.owner, chosen, self._lease_seconds)
+            await put_back(conn, [lease.lane for lease in leases], "lost")
+            return leases
+
+        for lease in await self._database.writer.run(claim, bounded=False):
+            if former := self._lanes.get(lease.lane):
+                self._lose(former)
+            epoch, memory = self._memories.pop(lease.lane, (0, {}))
+            if epoch + 1 != lease.epoch:  # somebody else owned it meanwhile
+                memory = {}
+            self._lanes[lease.lane] = OwnedLane(
+                lease, self._limits(lease.lane), memory, lease_seconds=self._lease_seconds, renewed=before
+            )
+
+    async def _give_back_idle(self) -> None:
+        since = time.monotonic() - POLL_SECONDS
+        await self._give_back([lane for lane in self._lanes.values() if lane.is_idle(since)])
+
+    async def _give_back(self, idle: Sequence[OwnedLane]) -> None:
+        if not idle:
+            return
+        leases = [lane.lease for lane in idle]
+        for lane in idle:
+            del self._lanes[lane.lease.lane]
+            self._memories[lane.lease.lane] = (lane.lease.epoch, lane.memory)
+
+        async def give_back(conn: AsyncConnection) -> None:
+            standing = await lanes.owned(conn, leases)
+            await put_back(conn, [lease.lane for lease in standing], "stopped")
+            await lanes.release(conn, list(standing))
+
+        await self._database.writer.run(give_back, bounded=False)
+        while len(self._memories) > REMEMBERED_LANES:
+            del self._memories[next(iter(self._memories))]
+
+    async def _keep_leases(self) -> None:
+        """Renew all leases every third of their time; what was not renewed for two thirds is given up."""
+        while True:
+            await asyncio.sleep(self._lease_seconds / 3)
+            await self._renew()
+
+    async def _renew(self) -> None:
+        if not self._lanes:
+            return
+        before = time.monotonic()
+        known = {lane.lease: lane for lane in self._lanes.values()}
+
+        async def renew(conn: AsyncConnection) -> dict[Lease, Lane]:
+            return await lanes.renew(conn, known.keys(), self._lease_seconds)
+
+        last = min(lane.renewed for lane in known.values()) + self._lease_seconds * 2 / 3
+        try:
+            async with asyncio.timeout(max(0.0, last - before)):
+                standing = await self._database.writer.run(renew, bounded=False)
+        except (TimeoutError, StorageUnavailable) as error:
+            log.warning("worker.leases_not_renewed", error=str(error) or "no answer in time")
+            for lane in known.values():
+                if time.monotonic() >= lane.renewed + self._lease_seconds * 2 / 3:
+                    self._lose(lane)
+            return
+        for lease, lane in known.items():
+            if (row := standing.get(lease)) is None:
+                self._lose(lane)
+            else:
+                lane.renewed = before
+                lane.runs = lane.runs and row.runs
+
+    def _lose(self, lane: OwnedLane) -> None:
+        """Break off what runs in a lane that is ours no more; its new owner puts the tasks back."""
+        if self._lanes.get(lane.lease.lane) is lane:
+            del self._lanes[lane.lease.lane]
+            log.warning("lane.lost", lane=lane.lease.lane, epoch=lane.lease.epoch, tasks=len(lane.running))
+        for job in lane.running.values():
+            if job is not asyncio.current_task():
+                job.cancel()
+
+    async def _end_work(self, grace_seconds: float) -> None:
+        """Wait for the tasks at work, break off what is left, and give all lanes back."""
+        if jobs := self._jobs():
+            _, late = await asyncio.wait(jobs, timeout=grace_seconds)
+            for job in late:
+                job.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        try:
+            await self._give_back(list(self._lanes.values()))
+        except StorageUnavailable as error:
+            log.warning("worker.lanes_not_given_back", error=str(error))  # their leases lapse
+
+    def _jobs(self) -> list[asyncio.Task[None]]:
+        return [job for lane in self._lanes.values() for job in lane.running.values()]
+
+    # --- tasks -----------------------------------------------------------------------------------
+
+    async def _start_due(self) -> int:
+        """Take due tasks of all lanes that have room, in turns, and start them; return how many."""
+        lanes_with_room = [lane for lane in self._lanes.values() if lane.room > 0]
+        rooms = [(lane.room, lane.limits.weight) for lane in lanes_with_room]
+        shares = share_out(rooms, self._max_running - self._working)
+        turns = {lane: share for lane, share in zip(lanes_with_room, shares, strict=True) if share > 0}
+        if not turns:
+            return 0
+        for lane in turns:  # before the look, so that what comes in meanwhile is not overlooked
+            lane.ready = False
+            self._lanes[lane.lease.lane] = self._lanes.pop(lane.lease.lane)  # to the end of the row
+        wanted = [Wanted(lane.lease.lane, share, lane.exclusive) for lane, share in turns.items()]
+        async with self._database.read() as conn:
+            found = dict(zip(turns, await find_due_tasks(conn, wanted), strict=True))
+        for lane, due in found.items():
+            lane.ready = lane.ready or due.more
+        takes = {lane: Take(lane.lease, due.ids) for lane, due in found.items() if due.ids}
+        taken = await self._database.writer.submit(take, list(takes.values()), bounded=False)
+        for lane, answer in zip(takes, taken, strict=True):
+            if answer.lane is None:
+                self._lose(lane)
+                continue
+            lane.runs = lane.runs and answer.lane.runs
+            for task in answer.tasks:
+                self._start(lane, task)
+        if any(lane.room > 0 for lane in turns):
+            self._wake.set()
+        return sum(len(answer.tasks) for answer in taken if answer.lane is not None)
+
+    def _start(self, lane: OwnedLane, task: Task) -> None:
+        lane.working += 1
+        self._working += 1
+        if task.exclusive_key is not None:
+            lane.exclusive.add(task.exclusive_key)
+        lane.running[task.id] = asyncio.create_task(self._execute(lane, task), name=task.id)
+
+    async def _execute(self, lane: OwnedLane, task: Task) -> None:
+        """Run one attempt and commit what became of it."""
+        run = TaskRun(task, lane, self._database.writer, self._database.clock)
+        handler = self._handlers.get(task.kind)
+        try:
+            started = time.monotonic()
+            try:
+                outcome, status = await _attempt(run, handler)
+            finally:
+                lane.working -= 1
+                self._working -= 1
+                self._wake.set()
+            duration_ms = round((time.monotonic() - started) * 1000)
+            end = partial(end_attempt, run, lease=lane.lease, duration_ms=duration_ms)
+            if not await self._commit(end, outcome, handler, status):
+                self._lose(lane)
+        except LostLease as error:
+            log.warning("task.lease_lost", task_id=task.id, error=str(error))
+            self._lose(lane)
+        finally:
+            lane.running.pop(task.id, None)
+            if task.exclusive_key is not None:
+                lane.exclusive.discard(task.exclusive_key)
+                lane.ready = True  # others may have waited for the key
+            lane.idle_since = time.monotonic()
+            self._wake.set()
+
+    async def _commit(
+        self, end: Callable[..., Finish], outcome: Outcome, handler: Handler | None, status: str | None
+    ) -> bool:
+        """Commit an outcome; return False if the lease is lost.
+
+        A bug in the writes of the flow must not lose the task: it becomes a counted retry, and if the handler's
+        ``failed`` is what fails, the task stays and is tried again until somebody mends it.
+        """
+        try:
+            return await self._write(end(outcome, handler=handler, status=status))
+        except StorageUnavailable:
+            raise
+        except Exception as error:
+            log.exception("task.outcome_not_written", outcome=type(outcome).__name__)
+            outcome, status = Retry(_describe(error)), type(error).__name__
+        try:
+            return await self._write(end(outcome, handler=handler, status=status))
+        except StorageUnavailable:
+            raise
+        except Exception:
+            log.exception("task.failure_not_written")
+        return await self._write(end(outcome, handler=None, status=status))
+
+    async def _write(self, finished: Finish) -> bool:
+        while True:
+            try:
+                (kept,) = await self._database.writer.submit(finish, [finished], bounded=False)
+            except StorageUnavailable as error:
+                if self._draining:
+                    raise
+                # the task is ours as long as the lease is; if that ends too, this wait is cancelled
+                log.warning("task.outcome_waits", task_id=finished.task.id, error=str(error))
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                return kept
+
+
+async def _attempt(run: TaskRun, handler: Handler | None) -> tuple[Outcome, str | None]:
+    """Let the handler work; return its outcome, and the class of the exception that took its place."""
+    task = run.task
+    if handler is None:
+        log.error("task.unknown_kind", task_id=task.id, kind=task.kind)  # perhaps of a newer version: wait for it
+        return Retry(f"no handler for {task.kind}", after_seconds=UNKNOWN_KIND_SECONDS, counts=False), "unknown_kind"
+    if task.tries > task.max_attempts:
+        return Retry("attempts used up: the process ended during the last one"), "lost"
+    try:
+        return await handler.run(run), None
+    except LostLease:
+        raise
+    except RetryLater as error:
+        return Retry(str(error), after_seconds=error.after_seconds, counts=False), type(error).__name__
+    except asyncio.CancelledError:
+        if (job := asyncio.current_task()) is not None and job.cancelling():
+            raise
+        return Retry("broken off from inside"), "CancelledError"
+    except Exception as error:
+        log.exception("task.crashed", task_id=task.id, kind=task.kind, attempt=task.attempt)
+        return Retry(_describe(error)), type(error).__name__
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS]
+
+
+async def _cancel(job: asyncio.Task[None]) -> None:
+    job.cancel()
+    with suppress(asyncio.CancelledError):
+        await job

