@@ -1,0 +1,294 @@
+"""Campaigns, and the setup of a connection for one campaign and role.
+
+A setup belongs to a connection, and remembers the vendor identity: after a disconnect it is kept, and a new
+connection to the same vendor tenant adopts it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, or_, select, update
+
+from gateway.storage.columns import new_id
+from gateway.storage.engine import AsyncConnection, among, insert
+from gateway.storage.tables import campaigns, connections, setups
+from gateway_schemas.campaign import (
+    CampaignInput,
+    CampaignState,
+    FormField,
+    RewardRule,
+    SetupInput,
+    SetupProblem,
+    SetupState,
+)
+from gateway_schemas.manifest import Role
+from gateway_schemas.records import Field
+
+
+class CampaignRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign as it stands; ``id`` is the host's own."""
+
+    account_id: str
+    id: str
+    name: str
+    state: CampaignState
+    fields: list[FormField]
+    link_template: str | None
+    rewards: list[RewardRule]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    """What a setup means at the vendor, as last seen there.
+
+    Attributes:
+        accepts: Parameter of the qualification rule → values that count (*this or a later one*, written out).
+        labels: ``{key}:{value}`` → the vendor's label, for target options and parameters.
+        fields: Record kind → fields that the setup names; ``required`` where a push cannot do without a value.
+        warnings: What was saved although it may disappoint.
+    """
+
+    accepts: dict[str, list[str]] = {}
+    labels: dict[str, str] = {}
+    fields: dict[str, list[Field]] = {}
+    warnings: list[SetupProblem] = []
+
+
+class SetupRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A saved setup.
+
+    Attributes:
+        body: As it was saved, suggested rows filled in.
+        problems: Why it needs attention; empty when it is ready.
+        updated_at: When a person saved it last; marks and checks leave it alone.
+    """
+
+    id: str
+    account_id: str
+    campaign_id: str
+    role: Role
+    connection_id: str
+    integration: str
+    identity: str
+    body: SetupInput
+    resolved: Resolved
+    state: SetupState
+    problems: list[SetupProblem]
+    updated_at: datetime
+
+
+_CAMPAIGN = [campaigns.c[name] for name in CampaignRow.__struct_fields__]
+_SETUP = [setups.c[name] for name in SetupRow.__struct_fields__]
+
+
+# --- campaigns -------------------------------------------------------------------------------------
+
+
+async def get(conn: AsyncConnection, account_id: str, campaign_id: str) -> CampaignRow | None:
+    """Return one campaign of an account."""
+    found = await conn.execute(
+        select(*_CAMPAIGN).where(campaigns.c.account_id == account_id, campaigns.c.id == campaign_id)
+    )
+    row = found.one_or_none()
+    return None if row is None else _campaign(row)
+
+
+async def by_ids(conn: AsyncConnection, account_id: str, ids: Sequence[str]) -> dict[str, CampaignRow]:
+    """Return those of an account's campaigns that exist, by id."""
+    found = await conn.execute(
+        select(*_CAMPAIGN).where(campaigns.c.account_id == account_id, among(conn, campaigns.c.id, ids))
+    )
+    return {row.id: _campaign(row) for row in found}
+
+
+async def list_campaigns(
+    conn: AsyncConnection, account_id: str, *, limit: int = 200, after: str | None = None
+) -> list[CampaignRow]:
+    """Return an account's campaigns by id, at most ``limit``, beginning behind the id ``after``."""
+    statement = select(*_CAMPAIGN).where(campaigns.c.account_id == account_id)
+    if after is not None:
+        statement = statement.where(campaigns.c.id > after)
+    return [_campaign(row) for row in await conn.execute(statement.order_by(campaigns.c.id).limit(limit))]
+
+
+async def upsert(
+    conn: AsyncConnection, account_id: str, campaign_id: str, given: CampaignInput, now: datetime
+) -> CampaignRow:
+    """Store a campaign as the host declares it; saying the same again changes nothing, ``updated_at`` included."""
+    said = {
+        "name": given.name,
+        "state": given.state,
+        "fields": given.fields,
+        "link_template": given.link_template,
+        "rewards": given.rewards,
+    }
+    statement = insert(conn, campaigns).values(
+        account_id=account_id, id=campaign_id, **said, created_at=now, updated_at=now
+    )
+    new = statement.excluded
+    differs = or_(*(campaigns.c[name].is_distinct_from(new[name]) for name in said))
+    await conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=[campaigns.c.account_id, campaigns.c.id],
+            set_={name: new[name] for name in (*said, "updated_at")},
+            where=differs,
+        )
+    )
+    saved = await get(conn, account_id, campaign_id)
+    assert saved is not None
+    return saved
+
+
+# --- setups ----------------------------------------------------------------------------------------
+
+
+async def setup(conn: AsyncConnection, connection_id: str, campaign_id: str, role: str) -> SetupRow | None:
+    """Return the setup of a connection for one campaign and role."""
+    return await _one(
+        conn,
+        and_(setups.c.connection_id == connection_id, setups.c.campaign_id == campaign_id, setups.c.role == role),
+    )
+
+
+async def setup_by_id(conn: AsyncConnection, setup_id: str) -> SetupRow | None:
+    """Return one setup."""
+    return await _one(conn, setups.c.id == setup_id)
+
+
+async def setups_of(conn: AsyncConnection, connection_id: str) -> list[SetupRow]:
+    """Return all setups of a connection."""
+    return await _many(conn, setups.c.connection_id == connection_id)
+
+
+async def setups_of_campaign(conn: AsyncConnection, account_id: str, campaign_id: str) -> list[SetupRow]:
+    """Return all setups of a campaign, those of disconnected connections too, the one saved last first."""
+    found = await _many(conn, and_(setups.c.account_id == account_id, setups.c.campaign_id == campaign_id))
+    return sorted(found, key=lambda row: row.updated_at, reverse=True)
+
+
+async def save_setup(conn: AsyncConnection, row: SetupRow) -> SetupRow:
+    """Store a setup under its connection, campaign and role; one that is there keeps its id."""
+    values = {name: getattr(row, name) for name in SetupRow.__struct_fields__}
+    statement = insert(conn, setups).values(**values)
+    new = statement.excluded
+    kept = ("id", "connection_id", "campaign_id", "role")
+    saved = await conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=[setups.c.connection_id, setups.c.campaign_id, setups.c.role],
+            set_={name: new[name] for name in values if name not in kept},
+        ).returning(*_SETUP)
+    )
+    return _setup(saved.one())
+
+
+async def delete_setup(conn: AsyncConnection, setup_id: str) -> None:
+    """Remove a setup."""
+    await conn.execute(delete(setups).where(setups.c.id == setup_id))
+
+
+async def mark(
+    conn: AsyncConnection,
+    row: SetupRow,
+    *,
+    state: SetupState,
+    problems: Sequence[SetupProblem],
+    resolved: Resolved | None = None,
+) -> bool:
+    """Write what a check found, unless a person saved the setup since ``row`` was read.
+
+    Args:
+        conn: The writer's connection.
+        row: The setup as it was checked.
+        state: What it is now.
+        problems: Why it needs attention.
+        resolved: What the setup means at the vendor, where that was read anew.
+
+    Returns:
+        Whether the check still applies.
+    """
+    values: dict[str, Any] = {"state": state, "problems": list(problems)}
+    if resolved is not None:
+        values["resolved"] = resolved
+    marked = await conn.execute(
+        update(setups).where(setups.c.id == row.id, setups.c.updated_at == row.updated_at).values(**values)
+    )
+    return marked.rowcount == 1
+
+
+async def adopt(
+    conn: AsyncConnection, account_id: str, integration: str, identity: str, new_connection_id: str, now: datetime
+) -> list[SetupRow]:
+    """Give an account's setups of disconnected connections to a new connection to the same vendor identity.
+
+    Of several for one campaign and role the one saved last is taken; one that the new connection has already stays.
+
+    Returns:
+        The setups that were adopted; what waits for them may go out now.
+    """
+    other = setups.alias("other")
+    same = and_(
+        other.c.account_id == setups.c.account_id,
+        other.c.integration == setups.c.integration,
+        other.c.identity == setups.c.identity,
+        other.c.campaign_id == setups.c.campaign_id,
+        other.c.role == setups.c.role,
+        other.c.id != setups.c.id,
+    )
+    newer = or_(
+        other.c.updated_at > setups.c.updated_at,
+        and_(other.c.updated_at == setups.c.updated_at, other.c.id > setups.c.id),
+    )
+    left_behind = exists().where(connections.c.id == setups.c.connection_id, connections.c.state == "disconnected")
+    adopted = await conn.execute(
+        update(setups)
+        .where(
+            setups.c.account_id == account_id,
+            setups.c.integration == integration,
+            setups.c.identity == identity,
+            setups.c.connection_id != new_connection_id,
+            left_behind,
+            ~exists().where(same, or_(other.c.connection_id == new_connection_id, newer)),
+        )
+        .values(connection_id=new_connection_id)
+        .returning(*_SETUP)
+    )
+    return [_setup(row) for row in adopted]
+
+
+async def setups_to_check(conn: AsyncConnection) -> list[tuple[str, str, str, str]]:
+    """Return the active connections that have setups: id, account, integration and vendor identity."""
+    found = await conn.execute(
+        select(connections.c.id, connections.c.account_id, connections.c.integration, connections.c.identity)
+        .where(
+            connections.c.state == "active",
+            connections.c.identity.is_not(None),
+            exists().where(setups.c.connection_id == connections.c.id),
+        )
+        .order_by(connections.c.id)
+    )
+    return [(row.id, row.account_id, row.integration, row.identity) for row in found]
+
+
+def new_setup_id() -> str:
+    """Return an id for a setup."""
+    return new_id("set")
+
+
+async def _one(conn: AsyncConnection, condition: ColumnElement[bool]) -> SetupRow | None:
+    row = (await conn.execute(select(*_SETUP).where(condition))).one_or_none()
+    return None if row is None else _setup(row)
+
+
+async def _many(conn: AsyncConnection, condition: ColumnElement[bool]) -> list[SetupRow]:
+    return [_setup(row) for row in await conn.execute(select(*_SETUP).where(condition).order_by(setups.c.id))]
+
+
+def _campaign(row: Row[Any]) -> CampaignRow:
+    return msgspec.convert(row._asdict(), CampaignRow)
+
+
+def _setup(row: Row[Any]) -> SetupRow:
+    return msgspec.convert(row._asdict(), SetupRow)
