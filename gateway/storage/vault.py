@@ -58,7 +58,9 @@ class Vault:
         for key in keys:
             key_id, _, encoded = key.partition(":")
             if key_id in self._ring:
-                raise SettingsError(f"GATEWAY_SECRET_KEYS names the key {key_id!r} twice; give each key an id of its own")
+                raise SettingsError(
+                    f"GATEWAY_SECRET_KEYS names the key {key_id!r} twice; give each key an id of its own"
+                )
             self._ring[key_id] = AESGCM(_key_bytes(key_id, encoded))
         self._first = next(iter(self._ring))
         self._index_key: bytes | None = None
@@ -112,6 +114,12 @@ class Vault:
         rows = await conn.execute(statement)
         return {owner: self._open(owner, name, key_id, ciphertext).decode() for owner, key_id, ciphertext in rows}
 
+    async def get_all(self, conn: AsyncConnection, owner: str) -> dict[str, str]:
+        """Return all secrets of one owner by name."""
+        statement = select(secrets.c.name, secrets.c.key_id, secrets.c.ciphertext).where(secrets.c.owner == owner)
+        rows = await conn.execute(statement)
+        return {name: self._open(owner, name, key_id, ciphertext).decode() for name, key_id, ciphertext in rows}
+
     async def delete(self, conn: AsyncConnection, owner: str, name: str | None = None) -> None:
         """Delete one secret of an owner, or all of them."""
         condition = [secrets.c.owner == owner] + ([] if name is None else [secrets.c.name == name])
@@ -130,7 +138,9 @@ class Vault:
                     "at_owner": row.owner,
                     "at_name": row.name,
                     "was": row.ciphertext,
-                    "becomes": self._seal(row.owner, row.name, self._open(row.owner, row.name, row.key_id, row.ciphertext)),
+                    "becomes": self._seal(
+                        row.owner, row.name, self._open(row.owner, row.name, row.key_id, row.ciphertext)
+                    ),
                 }
                 for row in rows
             ]
@@ -163,7 +173,9 @@ class Vault:
     def _open(self, owner: str, name: str, key_id: str, ciphertext: bytes) -> bytes:
         cipher = self._ring.get(key_id)
         if cipher is None:
-            raise VaultError(f"secret {name!r} of {owner} was written with key {key_id!r}; add it to GATEWAY_SECRET_KEYS")
+            raise VaultError(
+                f"secret {name!r} of {owner} was written with key {key_id!r}; add it to GATEWAY_SECRET_KEYS"
+            )
         try:
             return cipher.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], _bound_to(owner, name))
         except InvalidTag as error:

@@ -1,0 +1,160 @@
+"""Accounts, their keys, and console sessions. Keys and tokens are stored as SHA-256 alone: they are random, not chosen."""
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import delete, select, update
+
+from gateway.storage.engine import AsyncConnection
+from gateway.storage.tables import account_keys, accounts, console_sessions
+from gateway.storage.upsert import insert
+from gateway_schemas.account import Account, AccountInput, Scope
+
+__all__ = [
+    "KeyRow", "SessionRow", "add_key", "add_session_link", "end_session", "get", "key_by_hash", "keys_of", "list_accounts", "open_session",
+    "prune_sessions", "put", "revoke_key", "session_by_hash", "slide_session", "touch_key",
+]  # fmt: skip
+
+_ACCOUNT = [accounts.c[name] for name in Account.__struct_fields__]
+
+
+class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A key of one account."""
+
+    id: str
+    account_id: str
+    name: str
+    scopes: list[Scope]
+    key_hash: str
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A console session of one account; before its link is opened it has no token."""
+
+    id: str
+    account_id: str
+    token_hash: str | None
+    expires_at: datetime | None
+    ends_at: datetime | None
+
+
+_KEY = [account_keys.c[name] for name in KeyRow.__struct_fields__]
+_SESSION = [console_sessions.c[name] for name in SessionRow.__struct_fields__]
+
+
+async def put(conn: AsyncConnection, account_id: str, account: AccountInput, now: datetime) -> tuple[Account, bool]:
+    """Store what the host says of an account; return it, and whether it is new."""
+    said = msgspec.structs.asdict(account)
+    statement = insert(conn, accounts).values(id=account_id, created_at=now, **said)
+    made = await conn.execute(statement.on_conflict_do_nothing(index_elements=["id"]).returning(*_ACCOUNT))
+    if (row := made.one_or_none()) is not None:
+        return Account(**row._mapping), True
+    changed = await conn.execute(
+        update(accounts).where(accounts.c.id == account_id).values(**said).returning(*_ACCOUNT)
+    )
+    return Account(**changed.one()._mapping), False
+
+
+async def get(conn: AsyncConnection, account_id: str) -> Account | None:
+    """Return one account."""
+    row = (await conn.execute(select(*_ACCOUNT).where(accounts.c.id == account_id))).one_or_none()
+    return None if row is None else Account(**row._mapping)
+
+
+async def list_accounts(conn: AsyncConnection, *, after: str = "", limit: int = 50) -> list[Account]:
+    """Return accounts in the order of their ids, those after ``after``."""
+    statement = select(*_ACCOUNT).where(accounts.c.id > after).order_by(accounts.c.id).limit(limit)
+    return [Account(**row._mapping) for row in await conn.execute(statement)]
+
+
+async def add_key(conn: AsyncConnection, key: KeyRow) -> None:
+    """Store a new key."""
+    await conn.execute(account_keys.insert().values(msgspec.structs.asdict(key)))
+
+
+async def keys_of(conn: AsyncConnection, account_id: str) -> list[KeyRow]:
+    """Return the keys of an account that are not revoked, oldest first."""
+    statement = select(*_KEY).where(account_keys.c.account_id == account_id, account_keys.c.revoked_at.is_(None))
+    return [KeyRow(**row._mapping) for row in await conn.execute(statement.order_by(account_keys.c.id))]
+
+
+async def key_by_hash(conn: AsyncConnection, key_hash: str) -> KeyRow | None:
+    """Return the key with this hash unless it is revoked."""
+    statement = select(*_KEY).where(account_keys.c.key_hash == key_hash, account_keys.c.revoked_at.is_(None))
+    row = (await conn.execute(statement)).one_or_none()
+    return None if row is None else KeyRow(**row._mapping)
+
+
+async def revoke_key(conn: AsyncConnection, account_id: str, key_id: str, now: datetime) -> bool:
+    """Revoke a key; return whether the account has it (revoking again is fine)."""
+    mine = (account_keys.c.id == key_id) & (account_keys.c.account_id == account_id)
+    await conn.execute(update(account_keys).where(mine, account_keys.c.revoked_at.is_(None)).values(revoked_at=now))
+    return (await conn.execute(select(account_keys.c.id).where(mine))).one_or_none() is not None
+
+
+async def touch_key(conn: AsyncConnection, key_id: str, now: datetime) -> None:
+    """Note that a key was used."""
+    await conn.execute(update(account_keys).where(account_keys.c.id == key_id).values(last_used_at=now))
+
+
+async def add_session_link(
+    conn: AsyncConnection, session_id: str, account_id: str, link_hash: str, expires_at: datetime, now: datetime
+) -> None:
+    """Store a link that opens the console once."""
+    await conn.execute(
+        console_sessions.insert().values(
+            id=session_id, account_id=account_id, link_hash=link_hash, link_expires_at=expires_at, created_at=now
+        )
+    )
+
+
+async def open_session(
+    conn: AsyncConnection, link_hash: str, token_hash: str, *, expires_at: datetime, ends_at: datetime, now: datetime
+) -> SessionRow | None:
+    """Use a link: the first caller gets the session, everybody later ``None``."""
+    opened = await conn.execute(
+        update(console_sessions)
+        .where(
+            console_sessions.c.link_hash == link_hash,
+            console_sessions.c.token_hash.is_(None),
+            console_sessions.c.link_expires_at > now,
+        )
+        .values(token_hash=token_hash, expires_at=expires_at, ends_at=ends_at)
+        .returning(*_SESSION)
+    )
+    row = opened.one_or_none()
+    return None if row is None else SessionRow(**row._mapping)
+
+
+async def session_by_hash(conn: AsyncConnection, token_hash: str, now: datetime) -> SessionRow | None:
+    """Return the session with this token unless it has ended."""
+    statement = select(*_SESSION).where(
+        console_sessions.c.token_hash == token_hash,
+        console_sessions.c.expires_at > now,
+        console_sessions.c.ends_at > now,
+    )
+    row = (await conn.execute(statement)).one_or_none()
+    return None if row is None else SessionRow(**row._mapping)
+
+
+async def slide_session(conn: AsyncConnection, session_id: str, expires_at: datetime) -> None:
+    """Let a session that is used end later (its ``ends_at`` stands)."""
+    await conn.execute(
+        update(console_sessions).where(console_sessions.c.id == session_id).values(expires_at=expires_at)
+    )
+
+
+async def end_session(conn: AsyncConnection, session_id: str, now: datetime) -> None:
+    """End a session at once."""
+    await conn.execute(
+        update(console_sessions).where(console_sessions.c.id == session_id).values(expires_at=now, ends_at=now)
+    )
+
+
+async def prune_sessions(conn: AsyncConnection, before: datetime) -> None:
+    """Delete links that nobody opened and sessions that ended, before ``before``."""
+    unopened = console_sessions.c.token_hash.is_(None) & (console_sessions.c.link_expires_at < before)
+    await conn.execute(delete(console_sessions).where(unopened | (console_sessions.c.ends_at < before)))

@@ -1,0 +1,356 @@
+"""Connections: one row an account's authorised link to one vendor tenant, and the single-use states of OAuth.
+
+A connection that waits for an authorisation which nobody finished lapses by time alone: reads show it as disconnected from
+then on, whether or not the periodic sweep has written it yet.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, delete, not_, or_, select, update
+
+from gateway.sdk.clock import Clock
+from gateway.storage.engine import AsyncConnection, among
+from gateway.storage.tables import connections, oauth_states
+from gateway.storage.upsert import insert
+from gateway_schemas.connection import Category, ConnectionState, Limitation
+
+__all__ = [
+    "LAPSED", "ConnectionRow", "active", "active_crm", "add", "add_state", "by_id_for_account", "by_identity", "by_ids", "change", "count_on_lane",
+    "end_refresh", "get", "identity_in_use", "idle_tokens", "lane", "lane_of", "lapse", "list_of_account", "note_health", "open_crm", "open_of",
+    "previous", "prune_states", "take_state", "win_refresh",
+]  # fmt: skip
+
+LAPSED = "authorisation_lapsed"
+"""``reason`` of a connection whose authorisation nobody finished in time."""
+
+
+class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection as it stands.
+
+    Attributes:
+        step: Key of the connect step that is to be done now; null when there is none.
+        identity: The vendor tenant's id; proven once the connection is active.
+        identity_claim: What no two connections of the integration may share.
+        properties: What the plugin wants back on each call, and ``api_domain`` of OAuth.
+        reason: Why it needs re-authorisation or is disconnected: a stable word, or a sentence.
+        webhooks: ``healthy``, ``missing`` or ``unavailable``.
+    """
+
+    id: str
+    account_id: str
+    integration: str
+    category: Category
+    state: ConnectionState
+    step: str | None = None
+    identity: str | None = None
+    identity_claim: str | None = None
+    name: str | None = None
+    vendor_user: str | None = None
+    granted: list[str] = []
+    limitations: list[Limitation] = []
+    properties: dict[str, str] = {}
+    currency: str | None = None
+    return_url: str | None = None
+    reason: str | None = None
+    created_at: datetime
+    state_since: datetime
+    expires_at: datetime | None = None
+    activated_at: datetime | None = None
+    disconnected_at: datetime | None = None
+    token_expires_at: datetime | None = None
+    token_refreshed_at: datetime | None = None
+    refresh_owner: str | None = None
+    refresh_until: datetime | None = None
+    last_good_call_at: datetime | None = None
+    last_webhook_at: datetime | None = None
+    last_error: str | None = None
+    webhooks: str = "unavailable"
+    inbound_token_hash: str | None = None
+
+
+_COLUMNS = [connections.c[name] for name in ConnectionRow.__struct_fields__]
+
+
+def lane(row: ConnectionRow) -> str:
+    """Return the lane of a connection's vendor tenant.
+
+    Raises:
+        ValueError: It was never connected, so it has none.
+    """
+    if row.identity is None:
+        raise ValueError(f"connection {row.id} has no vendor identity yet")
+    return lane_of(row.integration, row.identity)
+
+
+def lane_of(integration: str, identity: str) -> str:
+    """Return the lane of a vendor tenant."""
+    return f"vendor:{integration}:{identity}"
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+async def get(conn: AsyncConnection, connection_id: str) -> ConnectionRow | None:
+    """Return one connection."""
+    return await _one(conn, connections.c.id == connection_id)
+
+
+async def by_ids(conn: AsyncConnection, ids: Collection[str]) -> dict[str, ConnectionRow]:
+    """Return connections by id; unknown ids are left out."""
+    return {row.id: row for row in await _all(conn, among(conn, connections.c.id, ids))}
+
+
+async def by_id_for_account(conn: AsyncConnection, account_id: str, connection_id: str) -> ConnectionRow | None:
+    """Return a connection of this account; another account's is ``None`` too."""
+    return await _one(conn, connections.c.id == connection_id, connections.c.account_id == account_id)
+
+
+async def list_of_account(
+    conn: AsyncConnection, account_id: str, *, before: str | None = None, limit: int = 50
+) -> list[ConnectionRow]:
+    """Return an account's connections, newest first, those older than the id ``before``."""
+    older = [] if before is None else [connections.c.id < before]
+    return await _all(conn, connections.c.account_id == account_id, *older, limit=limit)
+
+
+async def open_crm(conn: AsyncConnection, account_id: str) -> ConnectionRow | None:
+    """Return the account's CRM connection in any state but disconnected; there is at most one."""
+    return await _one(conn, connections.c.account_id == account_id, connections.c.category == "crm", _open(conn))
+
+
+async def active_crm(conn: AsyncConnection, account_id: str) -> ConnectionRow | None:
+    """Return the account's CRM connection if it is active."""
+    row = await open_crm(conn, account_id)
+    return row if row is not None and row.state == "active" else None
+
+
+async def open_of(conn: AsyncConnection, account_id: str, integration: str) -> ConnectionRow | None:
+    """Return the account's connection of one integration that is not disconnected; there is at most one."""
+    return await _one(
+        conn, connections.c.account_id == account_id, connections.c.integration == integration, _open(conn)
+    )
+
+
+async def active(conn: AsyncConnection, integration: str | None = None) -> list[ConnectionRow]:
+    """Return every active connection, newest first."""
+    narrowed = [] if integration is None else [connections.c.integration == integration]
+    return await _all(conn, connections.c.state == "active", *narrowed)
+
+
+async def by_identity(conn: AsyncConnection, integration: str, identity: str) -> list[ConnectionRow]:
+    """Return the connections to one vendor tenant that are not disconnected, of any account."""
+    return await _all(conn, connections.c.integration == integration, connections.c.identity == identity, _open(conn))
+
+
+async def previous(conn: AsyncConnection, row: ConnectionRow) -> list[ConnectionRow]:
+    """Return the account's earlier connections to the same vendor tenant, newest first."""
+    return await _all(
+        conn,
+        connections.c.account_id == row.account_id,
+        connections.c.integration == row.integration,
+        connections.c.identity == row.identity,
+        connections.c.state == "disconnected",
+        connections.c.id != row.id,
+    )
+
+
+async def identity_in_use(conn: AsyncConnection, row: ConnectionRow, claim: str) -> ConnectionRow | None:
+    """Return another connection that has this identity claim and is not disconnected."""
+    return await _one(
+        conn,
+        connections.c.integration == row.integration,
+        connections.c.identity_claim == claim,
+        connections.c.state != "disconnected",
+        connections.c.id != row.id,
+    )
+
+
+async def count_on_lane(conn: AsyncConnection, row: ConnectionRow) -> int:
+    """Return how many *other* active connections share the lane of this one (a setting allows it)."""
+    if row.identity is None:
+        return 0
+    sharing = await by_identity(conn, row.integration, row.identity)
+    return sum(1 for other in sharing if other.id != row.id and other.state == "active")
+
+
+async def idle_tokens(
+    conn: AsyncConnection, integration: str, before: datetime, limit: int = 200
+) -> list[ConnectionRow]:
+    """Return active connections of an integration whose tokens were last refreshed before ``before``."""
+    return await _all(
+        conn,
+        connections.c.integration == integration,
+        connections.c.state == "active",
+        connections.c.token_refreshed_at < before,
+        limit=limit,
+    )
+
+
+# --- writing -------------------------------------------------------------------------------------------
+
+
+async def add(conn: AsyncConnection, row: ConnectionRow) -> bool:
+    """Store a new connection unless the account has one already (one CRM, one of each integration); return whether it was."""
+    statement = insert(conn, connections).values(msgspec.structs.asdict(row)).on_conflict_do_nothing()
+    return (await conn.execute(statement.returning(connections.c.id))).one_or_none() is not None
+
+
+async def change(
+    conn: AsyncConnection,
+    connection_id: str,
+    *,
+    states: Collection[ConnectionState] | None = None,
+    step: str | None = None,
+    **values: Any,
+) -> ConnectionRow | None:
+    """Change columns of a connection if it is in one of ``states`` and at ``step``; ``None`` when it is not.
+
+    Args:
+        conn: The writer's connection.
+        connection_id: Which one.
+        states: Where given, the states in which the change applies.
+        step: Where given, the connect step at which the change applies.
+        values: Columns; ``to_step`` names the new value of ``step``.
+    """
+    condition = [connections.c.id == connection_id]
+    if states is not None:
+        condition.append(connections.c.state.in_(list(states)))
+    if step is not None:
+        condition.append(connections.c.step == step)
+    if "to_step" in values:
+        values["step"] = values.pop("to_step")
+    changed = (
+        await conn.execute(update(connections).where(*condition).values(values).returning(*_COLUMNS))
+    ).one_or_none()
+    return None if changed is None else _row(changed._mapping)
+
+
+async def lapse(conn: AsyncConnection, now: datetime, *, account_id: str | None = None) -> list[ConnectionRow]:
+    """Disconnect connections whose authorisation nobody finished in time; return them."""
+    narrowed = [] if account_id is None else [connections.c.account_id == account_id]
+    lapsed = await conn.execute(
+        update(connections)
+        .where(_lapsed(now), *narrowed)
+        .values(state="disconnected", reason=LAPSED, step=None, state_since=now, disconnected_at=now, expires_at=None)
+        .returning(*_COLUMNS)
+    )
+    return [_row(row._mapping) for row in lapsed]
+
+
+async def note_health(
+    conn: AsyncConnection, connection_id: str, *, good_call_at: datetime | None = None, error: str | None = None
+) -> None:
+    """Note how calls to the vendor went; callers coalesce."""
+    values: dict[str, Any] = {"last_error": error}
+    if good_call_at is not None:
+        values["last_good_call_at"] = good_call_at
+    await conn.execute(update(connections).where(connections.c.id == connection_id).values(values))
+
+
+async def win_refresh(conn: AsyncConnection, connection_id: str, owner: str, now: datetime, until: datetime) -> bool:
+    """Take the right to refresh this connection's token until ``until``; one of all processes gets it."""
+    free = or_(connections.c.refresh_until.is_(None), connections.c.refresh_until <= now)
+    won = await conn.execute(
+        update(connections)
+        .where(connections.c.id == connection_id, free)
+        .values(refresh_owner=owner, refresh_until=until)
+        .returning(connections.c.id)
+    )
+    return won.one_or_none() is not None
+
+
+async def end_refresh(conn: AsyncConnection, connection_id: str, owner: str) -> None:
+    """Give the right to refresh back, if ``owner`` still has it."""
+    await conn.execute(
+        update(connections)
+        .where(connections.c.id == connection_id, connections.c.refresh_owner == owner)
+        .values(refresh_owner=None, refresh_until=None)
+    )
+
+
+# --- OAuth states --------------------------------------------------------------------------------------
+
+
+async def add_state(
+    conn: AsyncConnection, state_hash: str, connection_id: str, now: datetime, expires_at: datetime
+) -> None:
+    """Store the hash of a state that an authorisation carries."""
+    await conn.execute(
+        oauth_states.insert().values(
+            state_hash=state_hash, connection_id=connection_id, created_at=now, expires_at=expires_at
+        )
+    )
+
+
+async def take_state(conn: AsyncConnection, state_hash: str, now: datetime) -> str | None:
+    """Use a state up; return its connection's id, or ``None`` when it is unknown, used or too old."""
+    taken = await conn.execute(
+        update(oauth_states)
+        .where(
+            oauth_states.c.state_hash == state_hash, oauth_states.c.used_at.is_(None), oauth_states.c.expires_at > now
+        )
+        .values(used_at=now)
+        .returning(oauth_states.c.connection_id)
+    )
+    connection_id: str | None = taken.scalar_one_or_none()
+    return connection_id
+
+
+async def prune_states(conn: AsyncConnection, before: datetime) -> None:
+    """Delete states that expired before ``before``."""
+    await conn.execute(delete(oauth_states).where(oauth_states.c.expires_at < before))
+
+
+# --- helpers -------------------------------------------------------------------------------------------
+
+
+def _lapsed(now: datetime) -> ColumnElement[bool]:
+    return and_(connections.c.state == "awaiting_authorisation", connections.c.expires_at <= now)
+
+
+def _open(conn: AsyncConnection) -> ColumnElement[bool]:
+    return and_(
+        connections.c.state != "disconnected",
+        not_(
+            and_(
+                connections.c.state == "awaiting_authorisation",
+                connections.c.expires_at.is_not(None),
+                connections.c.expires_at <= _now(conn),
+            )
+        ),
+    )
+
+
+def _now(conn: AsyncConnection) -> datetime:
+    clock: Clock = conn.info["clock"]
+    return clock.now()
+
+
+async def _one(conn: AsyncConnection, *conditions: ColumnElement[bool]) -> ConnectionRow | None:
+    found = await _all(conn, *conditions, limit=1)
+    return found[0] if found else None
+
+
+async def _all(
+    conn: AsyncConnection, *conditions: ColumnElement[bool], limit: int | None = None
+) -> list[ConnectionRow]:
+    statement = select(*_COLUMNS).where(*conditions).order_by(connections.c.id.desc())
+    rows: Sequence[Any] = (await conn.execute(statement if limit is None else statement.limit(limit))).all()
+    return [_as_of(_row(row._mapping), _now(conn)) for row in rows]
+
+
+def _as_of(row: ConnectionRow, now: datetime) -> ConnectionRow:
+    if row.state != "awaiting_authorisation" or row.expires_at is None or row.expires_at > now:
+        return row
+    return msgspec.structs.replace(
+        row, state="disconnected", reason=LAPSED, step=None, state_since=row.expires_at, disconnected_at=row.expires_at
+    )
+
+
+def _row(columns: Any) -> ConnectionRow:
+    values = dict(columns)
+    values["limitations"] = msgspec.convert(values["limitations"], list[Limitation])
+    return ConnectionRow(**values)
