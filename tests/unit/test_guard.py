@@ -1,6 +1,6 @@
 """No spelling and no name server leads a webhook into an inner network."""
 
-# ruff: noqa: ASYNC109, RUF001 - httpcore's signatures; hostile spellings
+# ruff: noqa: ASYNC109 - httpcore's signatures; hostile spellings
 
 import asyncio
 import ipaddress
