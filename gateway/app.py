@@ -93,8 +93,12 @@ async def open_services(
         guard = webhook_transport or GuardedTransport(allow_local=settings.allow_local_targets)
         headers = {"user-agent": f"referral-gateway/{__version__}"}
         async with (
-            httpx.AsyncClient(transport=vendor_transport, timeout=VENDOR_TIMEOUT, headers=headers, trust_env=False) as vendor_http,
-            httpx.AsyncClient(transport=guard, timeout=ENDPOINT_TIMEOUT, headers=headers, trust_env=False) as webhook_http,
+            httpx.AsyncClient(
+                transport=vendor_transport, timeout=VENDOR_TIMEOUT, headers=headers, trust_env=False
+            ) as vendor_http,
+            httpx.AsyncClient(
+                transport=guard, timeout=ENDPOINT_TIMEOUT, headers=headers, trust_env=False
+            ) as webhook_http,
         ):
             yield Services(
                 settings=settings,
@@ -157,7 +161,9 @@ def create_app(services: Services, *, worker: Worker | None = None) -> Litestar:
 
 
 def _openapi() -> OpenAPIConfig:
-    bearer = SecurityScheme(type="http", scheme="bearer", description="A host key, an account key, or a console session.")
+    bearer = SecurityScheme(
+        type="http", scheme="bearer", description="A host key, an account key, or a console session."
+    )
     return OpenAPIConfig(
         title="Referral integration gateway",
         version=__version__,

@@ -225,7 +225,7 @@ class Reads(Protocol):
 
     @hookspec(firstresult=True)
     async def find_related(self, connection: Connection, ref: RecordRef) -> list[Record]:
-        """Return records that came of this one or belong to it (deals of a lead, deals of a contact), archived ones too."""
+        """Return what came of this record or belongs to it (deals of a lead, deals of a contact), archived too."""
         ...
 
 

@@ -43,7 +43,7 @@ class Integration:
         manager.register(plugin, name=key)
         manager.check_pending()
         self._manager = manager
-        self.hooks = cast(hookspecs.Hooks, manager.hook)
+        self.hooks = cast("hookspecs.Hooks", manager.hook)
         if not self.has("describe"):
             raise TypeError("the plugin implements no describe() hook")
         self.manifest: Manifest = self.hooks.describe()

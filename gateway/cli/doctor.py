@@ -10,10 +10,10 @@ from typing import NamedTuple
 import click
 
 from gateway.plugins import Registry, discover
+from gateway.sdk.clock import Clock
 from gateway.settings import Settings, SettingsError, load
 from gateway.storage import migrate, overview
 from gateway.storage.engine import Database, DatabaseMisconfigured
-from gateway.sdk.clock import Clock
 
 
 class Finding(NamedTuple):
@@ -43,14 +43,18 @@ def _settings() -> Iterator[Finding]:
         yield Finding("mend", str(error))
         return
     if not settings.host_keys:
-        yield Finding("mend", f"GATEWAY_HOST_KEYS is not set: nobody can call the API. A good one: {secrets.token_urlsafe(32)}")
+        yield Finding(
+            "mend", f"GATEWAY_HOST_KEYS is not set: nobody can call the API. A good one: {secrets.token_urlsafe(32)}"
+        )
     if not settings.secret_keys:
         fresh = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
         yield Finding("mend", f"GATEWAY_SECRET_KEYS is not set: credentials cannot be stored. A good one: k1:{fresh}")
     if settings.public_url.startswith("http://"):
         yield Finding("note", f"GATEWAY_PUBLIC_URL is {settings.public_url}: vendors call back over https only")
     if settings.database_url.startswith("sqlite"):
-        yield Finding("note", "SQLite: correct with several processes of one machine on a local disk; speed needs PostgreSQL")
+        yield Finding(
+            "note", "SQLite: correct with several processes of one machine on a local disk; speed needs PostgreSQL"
+        )
     if settings.allow_local_targets:
         yield Finding("note", "GATEWAY_ALLOW_LOCAL_TARGETS is on: for development only")
     if not settings.support_contact:
@@ -91,7 +95,9 @@ async def _database() -> list[Finding]:
     found = [Finding("ok", f"database: {database.dialect}, schema {migrate.head()}")]
     parked, held = counts["tasks_parked"][2][""], counts["lanes_held"][2][""]
     if parked:
-        found.append(Finding("note", f"{parked:.0f} tasks are parked: a mapping needs attention, see docs/troubleshooting.md"))
+        found.append(
+            Finding("note", f"{parked:.0f} tasks are parked: a mapping needs attention, see docs/troubleshooting.md")
+        )
     if held:
         found.append(Finding("note", f"{held:.0f} vendor tenants are held: a connection must be authorised again"))
     return found

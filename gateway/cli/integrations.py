@@ -14,11 +14,15 @@ def integrations() -> None:
     Exits with 1 when a plugin is quarantined.
     """
     registry = discover().configure()
-    table = Table("integration", "name", "category", "distribution", "capabilities", "settings", box=None, header_style="bold")
+    table = Table(
+        "integration", "name", "category", "distribution", "capabilities", "settings", box=None, header_style="bold"
+    )
     for one in registry:
         package = f"{one.distribution} {one.version}".strip()
         state = "ok" if one.settings_error is None else one.settings_error
-        table.add_row(one.key, one.manifest.name, one.manifest.category, package, ", ".join(sorted(one.capabilities)), state)
+        table.add_row(
+            one.key, one.manifest.name, one.manifest.category, package, ", ".join(sorted(one.capabilities)), state
+        )
     console = Console(soft_wrap=True)
     console.print(table)
     for broken in registry.quarantined:

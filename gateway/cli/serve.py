@@ -25,7 +25,9 @@ async def _serve(host: str, port: int, *, with_worker: bool) -> None:
     await migrate.first_start(settings.database_url)
     async with open_services(settings) as services:
         app = create_app(services, worker=create_worker(services) if with_worker else None)
-        config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="on", proxy_headers=True)
+        config = uvicorn.Config(
+            app, host=host, port=port, log_level="warning", access_log=False, lifespan="on", proxy_headers=True
+        )
         click.echo(f"gateway: serving http://{host}:{port}, API at /v1, OpenAPI at /schema; stop with Ctrl-C", err=True)
         await uvicorn.Server(config).serve()
 

@@ -5,7 +5,10 @@ most: a *write* whose answer was not read in full is ``OutcomeUnknown``, a *read
 and a request that never left (no connection could be made) is ``RetryLater`` for both.
 """
 
+import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import httpx
@@ -21,6 +24,9 @@ from gateway.sdk.errors import (
     Rejected,
     RetryLater,
 )
+
+_EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -184,40 +190,34 @@ def error_for(response: httpx.Response, what: str, *, safe: bool) -> PluginError
         return RecordGone(f"{said}: not there, or not visible to the connected user")
     if status == 429:
         return RetryLater(f"{said}: over the rate limit", after_seconds=retry_after(response, default=2))
-    if status in (408, 425, 503) and safe:
-        return RetryLater(said, after_seconds=retry_after(response, default=5), lane_wide=False)
-    if status >= 500:
+    if status in (408, 425) or status >= 500:
         if safe:
             return RetryLater(said, after_seconds=retry_after(response, default=5), lane_wide=False)
         return OutcomeUnknown(f"{said}: the vendor failed and may have done it")
     if 300 <= status < 400:
         return Misconfigured(f"{said}: redirects are not followed; check the base URL")
-    return Rejected(f"{said}: {response.text[:300]}")
+    return Rejected(f"{said}: {mask_emails(response.text[:300])}")
+
+
+def mask_emails(text: str) -> str:
+    """Return the text without plain e-mail addresses: errors are logged and stored beside tasks."""
+    return _EMAIL.sub("…@…", text)
 
 
 def retry_after(response: httpx.Response, *, default: float, ceiling: float = 3600) -> float:
-    """Return the seconds of ``Retry-After`` (a number or an HTTP date), bounded; ``default`` when absent or unreadable."""
-    from email.utils import parsedate_to_datetime
-
+    """Return the seconds of ``Retry-After``, a number or an HTTP date, bounded; ``default`` when it cannot be read."""
     value = response.headers.get("retry-after", "").strip()
-    if not value:
-        return default
     try:
-        seconds = float(value)
+        seconds = float(value) if _NUMBER.fullmatch(value) else _seconds_until(value, response.headers.get("date"))
     except ValueError:
-        try:
-            when = parsedate_to_datetime(value)
-            sent = response.headers.get("date")
-            base = parsedate_to_datetime(sent) if sent else None
-        except ValueError:
-            return default
-        if base is None:
-            from datetime import UTC, datetime
-
-            base = datetime.now(UTC)
-        if when.tzinfo is None:
-            return default
-        seconds = (when - base).total_seconds()
-    if seconds != seconds:  # NaN
         return default
     return min(max(seconds, 0.0), ceiling)
+
+
+def _seconds_until(date: str, sent: str | None) -> float:
+    """Return seconds between two HTTP dates; by the vendor's clock where it says its time."""
+    when = parsedate_to_datetime(date)
+    now = parsedate_to_datetime(sent) if sent else datetime.now(UTC)
+    if when.tzinfo is None or now.tzinfo is None:
+        raise ValueError("an HTTP date names its zone")
+    return (when - now).total_seconds()

@@ -8,7 +8,8 @@ from msgspec import Meta
 from gateway_schemas.base import Currency, HostId, Input, Name, Output
 
 Scope = Literal["read", "signups", "manage", "zapier"]
-"""``read``: look; ``signups``: send signups and status updates; ``manage``: connect and configure; ``zapier``: the Zapier app."""
+"""``read``: look; ``signups``: send signups and status updates; ``manage``: connect and configure; ``zapier``: the
+Zapier app."""
 
 Country = Annotated[
     str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2; phone numbers without + are read as of here.")

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from gateway_schemas.base import Currency, FieldValue, HostId, Input, Money, Name, Output
 from gateway_schemas.manifest import Role
+from gateway_schemas.person import Code, Email, PersonName, Url
 
 CampaignState = Literal["draft", "live"]
 SetupState = Literal["ready", "needs_attention"]
@@ -30,7 +31,8 @@ class RewardRule(Input, frozen=True, kw_only=True):
     Attributes:
         key: Name of this rule within the campaign.
         on: ``qualification`` (once a referral) or ``sale`` (on every sale of a qualified referral).
-        kind: ``fixed`` (``amount`` and ``currency``) or ``percentage`` (``percent`` of the sale value, at most ``cap``).
+        kind: ``fixed`` (``amount`` and ``currency``) or ``percentage`` (``percent`` of the sale value, at most
+            ``cap``).
         hold_days: Days between the cause and ``reward.due``.
     """
 
@@ -148,7 +150,7 @@ class SetupProblem(Output, frozen=True, kw_only=True):
 
 
 class Setup(Output, frozen=True, kw_only=True):
-    """A saved setup."""
+    """A saved setup; ``warnings`` were saved although they may disappoint."""
 
     connection: str
     campaign: HostId
@@ -164,18 +166,48 @@ class Setup(Output, frozen=True, kw_only=True):
     sale_value: SaleValueSource | None
     problems: list[SetupProblem]
     updated_at: datetime
+    warnings: list[SetupProblem] = []
+
+
+class SampleReferrer(Input, frozen=True, kw_only=True):
+    """A referrer for a preview; the shape of a signup's, and all of it may be left out."""
+
+    id: Annotated[str, Meta(max_length=40)] | None = None
+    external_id: HostId | None = None
+    code: Code | None = None
+    email: Email | None = None
+    first_name: PersonName | None = None
+    last_name: PersonName | None = None
+    link: Url | None = None
+
+
+class SamplePerson(SampleReferrer, frozen=True, kw_only=True):
+    """A person for a preview; the shape of a signup's. E-mail and first name are made up when left out.
+
+    Attributes:
+        id: The person's id at the gateway, where there is one already: shown as the reference.
+    """
+
+    phone: Annotated[str, Meta(max_length=60)] | None = None
+    fields: dict[str, FieldValue] = {}
 
 
 class PreviewInput(Input, frozen=True, kw_only=True):
-    """A sample person to see what a signup would write; left out: an example is made up."""
+    """A sample to see what a signup would write; left out: an example is made up.
 
-    person: dict[str, FieldValue] = {}
-    referrer: dict[str, FieldValue] | None = None
+    Attributes:
+        setup: A setup that is not saved yet; null: the saved one.
+    """
+
+    person: SamplePerson | None = None
+    referrer: SampleReferrer | None = None
     setup: SetupInput | None = None
+    source: Annotated[str, Meta(max_length=200)] = "preview"
+    signed_up_at: datetime | None = None
 
 
 class PreviewRequest(Output, frozen=True, kw_only=True):
-    """One request that a push would send, exactly."""
+    """One request that a push would send, exactly; the id of a record that it would make before is shown as 0."""
 
     step: str
     method: str
@@ -184,7 +216,13 @@ class PreviewRequest(Output, frozen=True, kw_only=True):
 
 
 class Preview(Output, frozen=True, kw_only=True):
-    """What would happen, without doing it: exact payloads, the duplicate verdict, and every problem."""
+    """What would happen, without doing it: exact payloads, the duplicate verdict, and every problem.
+
+    Attributes:
+        duplicate: What was found at the vendor for this e-mail, and what the policy does, in words.
+        existing: Ids of the contacts that were found.
+        problems: What would refuse the push, and (code ``note``) what would be cut or left out.
+    """
 
     requests: list[PreviewRequest]
     duplicate: str

@@ -28,7 +28,8 @@ class NextStep(Output, frozen=True, kw_only=True):
     """What has to happen next for this connection.
 
     Attributes:
-        kind: ``redirect`` (send the person to ``url``), ``form`` (ask ``fields``, post to ``step``), ``wait`` (for the operator).
+        kind: ``redirect`` (send the person to ``url``), ``form`` (ask ``fields``, post to ``step``), ``wait`` (for
+            the operator).
         instructions: Numbered instructions for the person who clicks.
     """
 

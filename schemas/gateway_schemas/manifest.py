@@ -16,7 +16,8 @@ class OAuth2(Output, frozen=True, kw_only=True, tag_field="scheme", tag="oauth2"
         required_scopes: Without one of these the connection is refused, naming it.
         optional_scopes: Without one of these it is active with the limitation named here.
         refresh_unused_days: A refresh token dies after so many unused days; kept alive well before.
-        host_suffixes: An ``api_domain`` of a token answer must be https under one of these (settings may add local ones).
+        host_suffixes: An ``api_domain`` of a token answer must be https under one of these (settings may add local
+            ones).
         uninstall_by_callback: The vendor calls ``DELETE`` on the callback URL when a customer uninstalls.
         installs_without_state: Marketplace installs reach the callback with a code and no ``state``.
     """
@@ -188,7 +189,8 @@ class Trigger(Output, frozen=True, kw_only=True):
         record_kind: Kind of the record that carries the facts.
         targets: Targets for which it is offered.
         through: How the record belongs to the referral, in this order: ``created`` (we made it), ``converted``
-            (its origin is a record that we made), ``contact`` (it belongs to the contact and was added after the signup).
+            (its origin is a record that we made), ``contact`` (it belongs to the contact and was added after the
+            signup).
         requires: Facts that the *same* record must have had, in any order and at any time.
         reversed_by: States of the record that take the qualification back, where the setup allows it.
     """
@@ -227,7 +229,8 @@ class RateBudget(Output, frozen=True, kw_only=True):
         daily: Units a day, for the smallest plan; null when the vendor counts none. Learnt from headers where sent.
         sweep_share: Share of the daily budget that sweeps and polls may use at most.
         reserve_share: Share kept for calls made while a person waits.
-        remaining_header / limit_header: Headers of an answer that tell the daily units left and allowed; they correct our count.
+        remaining_header / limit_header: Headers of an answer that tell the daily units left and allowed; they
+            correct our count.
     """
 
     burst_calls: int
@@ -265,7 +268,8 @@ class Manifest(Output, frozen=True, kw_only=True):
         read_batch: References that one ``read_records`` call takes at most.
         settle_seconds: After this long, what a call may have done at the vendor is visible to ``find``.
         value_ready: When a sale value is final, in words for people.
-        allowed_hosts: Host names (suffixes with a leading dot) that the plugin's client may reach; base URLs of settings are added.
+        allowed_hosts: Host names (suffixes with a leading dot) that the plugin's client may reach; base URLs of
+            settings are added.
         webhook_objects: What we subscribe to, for people.
         cannot: What the vendor cannot do and why.
     """

@@ -29,7 +29,8 @@ class LinkedRecord(Output, frozen=True, kw_only=True):
     """A CRM record that belongs to a person.
 
     Attributes:
-        how: ``created``, ``matched``, ``converted`` (made by the vendor from ours) or ``contact`` (of the contact, later).
+        how: ``created``, ``matched``, ``converted`` (made by the vendor from ours) or ``contact`` (of the contact,
+            later).
     """
 
     ref: RecordRef

@@ -1,9 +1,11 @@
 """Records of a CRM in our terms: kinds, fields, options, references and what was seen of them."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from gateway_schemas.base import FieldValue, Output
+from msgspec import Meta
+
+from gateway_schemas.base import FieldValue, Input, Output
 
 FieldType = Literal[
     "text", "long_text", "number", "money", "date", "datetime", "time", "boolean",
@@ -53,6 +55,38 @@ class NewField(Output, frozen=True, kw_only=True):
     label: str
     type: FieldType = "text"
     options: list[str] = []
+
+
+class FieldInput(Input, frozen=True, kw_only=True):
+    """A custom field that a person asks for; ``options`` are the labels of an option field."""
+
+    label: Annotated[str, Meta(min_length=1, max_length=100)]
+    type: FieldType = "text"
+    options: Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=200)] = []
+
+
+class FieldList(Output, frozen=True, kw_only=True):
+    """The fields of a record kind, as last read.
+
+    Attributes:
+        stale: The vendor could not be read now; this is what it said at ``read_at``.
+    """
+
+    data: list[Field]
+    read_at: datetime
+    stale: bool = False
+
+
+class OptionList(Output, frozen=True, kw_only=True):
+    """The options of a source, as last read.
+
+    Attributes:
+        stale: The vendor could not be read now; this is what it said at ``read_at``.
+    """
+
+    data: list[Option]
+    read_at: datetime
+    stale: bool = False
 
 
 class RecordRef(Output, frozen=True, kw_only=True):

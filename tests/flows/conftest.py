@@ -9,13 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from gateway_pipedrive.sandbox import create_sandbox
 
 from gateway.app import create_app, create_worker, open_services
 from gateway.sdk.clock import Clock
 from gateway.settings import Settings
 from gateway.testing.fake_host import FakeHost
 from gateway.testing.transports import RoutedTransport
+from gateway_pipedrive.sandbox import create_sandbox
 
 HOST_KEY = "host-key-for-tests-0123456789abcdef"
 GATEWAY = "https://gateway.test"
@@ -44,7 +44,9 @@ class World:
         self.sandbox = sandbox
         self.host = host
         self.clock = clock
-        self.api = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=GATEWAY, headers={"authorization": f"Bearer {HOST_KEY}"})
+        self.api = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url=GATEWAY, headers={"authorization": f"Bearer {HOST_KEY}"}
+        )
 
     async def close(self):
         await self.api.aclose()
@@ -52,8 +54,8 @@ class World:
     async def call(self, method: str, path: str, body: Any = None, expect: int | None = None, **kwargs: Any) -> Any:
         """Call the API and return the decoded answer; an unexpected status fails with the answer's text."""
         response = await self.api.request(method, path, json=body, **kwargs)
-        wanted = expect if expect is not None else response.status_code
-        assert response.status_code == wanted and (expect is not None or response.is_success), f"{method} {path}: {response.status_code} {response.text}"
+        met = response.is_success if expect is None else response.status_code == expect
+        assert met, f"{method} {path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
 
     async def drain(self, *, rounds: int = 20) -> None:
@@ -70,12 +72,16 @@ class World:
         await self.drain()
 
     async def account(self, account: str = "acme", **changes: Any) -> str:
-        await self.call("PUT", f"/v1/accounts/{account}", {"name": "Acme", "currency": "EUR", "country": "DE", **changes})
+        await self.call(
+            "PUT", f"/v1/accounts/{account}", {"name": "Acme", "currency": "EUR", "country": "DE", **changes}
+        )
         return account
 
     async def connect(self, account: str = "acme", *, allow: bool = True) -> str:
         """Connect Pipedrive as a person would: start, allow at the vendor, come back."""
-        started = await self.call("POST", f"/v1/accounts/{account}/connections", {"integration": "pipedrive"}, expect=201)
+        started = await self.call(
+            "POST", f"/v1/accounts/{account}/connections", {"integration": "pipedrive"}, expect=201
+        )
         async with httpx.AsyncClient(transport=self.network) as browser:
             answered = await browser.get(started["next_step"]["url"] + "&decision=" + ("allow" if allow else "deny"))
             assert answered.is_redirect, answered.text
@@ -92,11 +98,15 @@ class World:
         await self.call("PUT", f"/v1/accounts/{account}/campaigns/{campaign}", body)
         return campaign
 
-    async def setup(self, account: str = "acme", campaign: str = "spring", role: str = "referred", **changes: Any) -> dict[str, Any]:
+    async def setup(
+        self, account: str = "acme", campaign: str = "spring", role: str = "referred", **changes: Any
+    ) -> dict[str, Any]:
         body = {"target": "lead", "use_suggested": True, **changes}
         return await self.call("PUT", f"/v1/accounts/{account}/campaigns/{campaign}/setups/{role}", body)
 
-    async def signup(self, account: str = "acme", campaign: str = "spring", *, email: str = "friend@example.com", **changes: Any) -> dict[str, Any]:
+    async def signup(
+        self, account: str = "acme", campaign: str = "spring", *, email: str = "friend@example.com", **changes: Any
+    ) -> dict[str, Any]:
         body = {"role": "referred", "person": {"email": email, "first_name": "Fiona", "last_name": "Friend"}, **changes}
         answer = await self.call("POST", f"/v1/accounts/{account}/campaigns/{campaign}/signups", body, expect=202)
         return answer["results"][0]
@@ -119,7 +129,14 @@ async def make_world(database_url: str, database: Any):
     """Make worlds over the migrated database of this test; several are several processes."""
     async with AsyncExitStack() as stack:
 
-        async def make(*, clock: Clock | None = None, sandbox: Any = None, host: FakeHost | None = None, sandbox_options: dict[str, Any] | None = None, **changes: Any) -> World:
+        async def make(
+            *,
+            clock: Clock | None = None,
+            sandbox: Any = None,
+            host: FakeHost | None = None,
+            sandbox_options: dict[str, Any] | None = None,
+            **changes: Any,
+        ) -> World:
             clock = clock or database.clock
             network = RoutedTransport()
             host = host or FakeHost()
@@ -128,14 +145,28 @@ async def make_world(database_url: str, database: Any):
                     clock=clock.now,
                     base_url="https://acme.pipedrive.com",
                     http=httpx.AsyncClient(transport=network),
-                    redirect_uri=CALLBACK,
+                    callback_url=CALLBACK,
                     **(sandbox_options or {}),
                 )
-                sandbox.demo_company()
-            network.routes.update({"acme.pipedrive.com": sandbox.transport(), "oauth.pipedrive.com": sandbox.transport(), "host.test": httpx.ASGITransport(host.app)})
-            environ = {"GATEWAY_PIPEDRIVE_CLIENT_ID": sandbox.client_id, "GATEWAY_PIPEDRIVE_CLIENT_SECRET": sandbox.client_secret}
+            network.routes.update(
+                {
+                    "acme.pipedrive.com": sandbox.transport(),
+                    "oauth.pipedrive.com": sandbox.transport(),
+                    "host.test": httpx.ASGITransport(host.app),
+                }
+            )
+            environ = {
+                "GATEWAY_PIPEDRIVE_CLIENT_ID": sandbox.client_id,
+                "GATEWAY_PIPEDRIVE_CLIENT_SECRET": sandbox.client_secret,
+            }
             services = await stack.enter_async_context(
-                open_services(settings_for(database_url, **changes), environ=environ, clock=clock, vendor_transport=network, webhook_transport=network)
+                open_services(
+                    settings_for(database_url, **changes),
+                    environ=environ,
+                    clock=clock,
+                    vendor_transport=network,
+                    webhook_transport=network,
+                )
             )
             worker = create_worker(services)
             app = create_app(services)
