@@ -41,7 +41,7 @@ class Caller(msgspec.Struct, frozen=True):
             scope: What the request needs.
 
         Raises:
-            Refused: ``not_found`` for another account, ``missing_scope``, ``invalid_input`` when the host names no valid id.
+            Refused: ``not_found`` for another account, ``missing_scope``, ``invalid_input`` for an id that none can be.
         """
         if self.kind == "host":
             check_host_id("account", account_id)

@@ -1,8 +1,8 @@
 """Accounts, their keys and console sessions: who may call, and for whom.
 
-A key is 256 random bits, so a plain SHA-256 of it is enough to look it up and nothing that is stored opens a door. Looked-up
-keys are remembered for a few seconds; a revocation is honoured at once in the process that made it and within
-``REMEMBER_SECONDS`` in all others.
+A key is 256 random bits, so a plain SHA-256 of it is enough to look it up and nothing that is stored opens a
+door. Looked-up keys are remembered for a few seconds; a revocation is honoured at once in the process that made
+it and within ``REMEMBER_SECONDS`` in all others.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from zoneinfo import available_timezones
 
 import msgspec
 import structlog
+from phonenumbers import SUPPORTED_REGIONS
 
 from gateway.errors import Refused, invalid, not_found
 from gateway.flows.services import Services
@@ -42,25 +43,16 @@ SESSION_PREFIX = "gws_"
 SESSION_SCOPES: frozenset[Scope] = frozenset({"read", "signups", "manage"})
 
 # ISO 4217 codes in use; without the test code and the metals
-CURRENCIES = frozenset(
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY "
-    "COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR "
-    "IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR "
-    "MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD "
-    "SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF "
-    "XPF YER ZAR ZMW ZWG".split()
-)
-
-# ISO 3166-1 alpha-2 codes that are assigned, and XK, which phone numbers know
-COUNTRIES = frozenset(
-    "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF "
-    "CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH "
-    "GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW "
-    "KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG "
-    "NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN "
-    "SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE "
-    "YT ZA ZM ZW".split()
-)
+_CURRENCIES = """
+    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD
+    CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD
+    GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT
+    LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR
+    NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP
+    STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF
+    XPF YER ZAR ZMW ZWG
+"""
+CURRENCIES = frozenset(_CURRENCIES.split())
 
 log = structlog.get_logger(__name__)
 
@@ -165,7 +157,7 @@ async def put_account(services: Services, account_id: str, account: AccountInput
     if account.currency not in CURRENCIES:
         text = f"{account.currency!r} is no currency in use; use an ISO 4217 code, for example EUR."
         problems.append(FieldProblem(field="currency", message=text, code="unknown_currency"))
-    if account.country is not None and account.country not in COUNTRIES:
+    if account.country is not None and account.country not in SUPPORTED_REGIONS:
         text = f"{account.country!r} is no country; use an ISO 3166-1 code of two letters, for example DE."
         problems.append(FieldProblem(field="country", message=text, code="unknown_country"))
     if problems:

@@ -1,4 +1,7 @@
-"""Accounts, their keys, and console sessions. Keys and tokens are stored as SHA-256 alone: they are random, not chosen."""
+"""Accounts, their keys, and console sessions.
+
+Keys and tokens are stored as their SHA-256 alone: they are random, not chosen.
+"""
 
 from datetime import datetime
 
@@ -11,9 +14,23 @@ from gateway.storage.upsert import insert
 from gateway_schemas.account import Account, AccountInput, Scope
 
 __all__ = [
-    "KeyRow", "SessionRow", "add_key", "add_session_link", "end_session", "get", "key_by_hash", "keys_of", "list_accounts", "open_session",
-    "prune_sessions", "put", "revoke_key", "session_by_hash", "slide_session", "touch_key",
-]  # fmt: skip
+    "KeyRow",
+    "SessionRow",
+    "add_key",
+    "add_session_link",
+    "end_session",
+    "get",
+    "key_by_hash",
+    "keys_of",
+    "list_accounts",
+    "open_session",
+    "prune_sessions",
+    "put",
+    "revoke_key",
+    "session_by_hash",
+    "slide_session",
+    "touch_key",
+]
 
 _ACCOUNT = [accounts.c[name] for name in Account.__struct_fields__]
 
@@ -60,14 +77,14 @@ async def put(conn: AsyncConnection, account_id: str, account: AccountInput, now
 
 async def get(conn: AsyncConnection, account_id: str) -> Account | None:
     """Return one account."""
-    row = (await conn.execute(select(*_ACCOUNT).where(accounts.c.id == account_id))).one_or_none()
-    return None if row is None else Account(**row._mapping)
+    row = (await conn.execute(select(*_ACCOUNT).where(accounts.c.id == account_id))).mappings().one_or_none()
+    return None if row is None else Account(**row)
 
 
 async def list_accounts(conn: AsyncConnection, *, after: str = "", limit: int = 50) -> list[Account]:
     """Return accounts in the order of their ids, those after ``after``."""
     statement = select(*_ACCOUNT).where(accounts.c.id > after).order_by(accounts.c.id).limit(limit)
-    return [Account(**row._mapping) for row in await conn.execute(statement)]
+    return [Account(**row) for row in (await conn.execute(statement)).mappings()]
 
 
 async def add_key(conn: AsyncConnection, key: KeyRow) -> None:
@@ -78,14 +95,14 @@ async def add_key(conn: AsyncConnection, key: KeyRow) -> None:
 async def keys_of(conn: AsyncConnection, account_id: str) -> list[KeyRow]:
     """Return the keys of an account that are not revoked, oldest first."""
     statement = select(*_KEY).where(account_keys.c.account_id == account_id, account_keys.c.revoked_at.is_(None))
-    return [KeyRow(**row._mapping) for row in await conn.execute(statement.order_by(account_keys.c.id))]
+    return [KeyRow(**row) for row in (await conn.execute(statement.order_by(account_keys.c.id))).mappings()]
 
 
 async def key_by_hash(conn: AsyncConnection, key_hash: str) -> KeyRow | None:
     """Return the key with this hash unless it is revoked."""
     statement = select(*_KEY).where(account_keys.c.key_hash == key_hash, account_keys.c.revoked_at.is_(None))
-    row = (await conn.execute(statement)).one_or_none()
-    return None if row is None else KeyRow(**row._mapping)
+    row = (await conn.execute(statement)).mappings().one_or_none()
+    return None if row is None else KeyRow(**row)
 
 
 async def revoke_key(conn: AsyncConnection, account_id: str, key_id: str, now: datetime) -> bool:
@@ -125,8 +142,8 @@ async def open_session(
         .values(token_hash=token_hash, expires_at=expires_at, ends_at=ends_at)
         .returning(*_SESSION)
     )
-    row = opened.one_or_none()
-    return None if row is None else SessionRow(**row._mapping)
+    row = opened.mappings().one_or_none()
+    return None if row is None else SessionRow(**row)
 
 
 async def session_by_hash(conn: AsyncConnection, token_hash: str, now: datetime) -> SessionRow | None:
@@ -136,8 +153,8 @@ async def session_by_hash(conn: AsyncConnection, token_hash: str, now: datetime)
         console_sessions.c.expires_at > now,
         console_sessions.c.ends_at > now,
     )
-    row = (await conn.execute(statement)).one_or_none()
-    return None if row is None else SessionRow(**row._mapping)
+    row = (await conn.execute(statement)).mappings().one_or_none()
+    return None if row is None else SessionRow(**row)
 
 
 async def slide_session(conn: AsyncConnection, session_id: str, expires_at: datetime) -> None:

@@ -1,10 +1,10 @@
 """Connections: one row an account's authorised link to one vendor tenant, and the single-use states of OAuth.
 
-A connection that waits for an authorisation which nobody finished lapses by time alone: reads show it as disconnected from
-then on, whether or not the periodic sweep has written it yet.
+A connection that waits for an authorisation which nobody finished lapses by time alone: reads show it as
+disconnected from then on, whether or not the periodic sweep has written it yet.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,10 +18,33 @@ from gateway.storage.upsert import insert
 from gateway_schemas.connection import Category, ConnectionState, Limitation
 
 __all__ = [
-    "LAPSED", "ConnectionRow", "active", "active_crm", "add", "add_state", "by_id_for_account", "by_identity", "by_ids", "change", "count_on_lane",
-    "end_refresh", "get", "identity_in_use", "idle_tokens", "lane", "lane_of", "lapse", "list_of_account", "note_health", "open_crm", "open_of",
-    "previous", "prune_states", "take_state", "win_refresh",
-]  # fmt: skip
+    "LAPSED",
+    "ConnectionRow",
+    "active",
+    "active_crm",
+    "add",
+    "add_state",
+    "by_id_for_account",
+    "by_identity",
+    "by_ids",
+    "change",
+    "count_on_lane",
+    "end_refresh",
+    "get",
+    "identity_in_use",
+    "idle_tokens",
+    "lane",
+    "lane_of",
+    "lapse",
+    "list_of_account",
+    "note_health",
+    "open_crm",
+    "open_of",
+    "previous",
+    "prune_states",
+    "take_state",
+    "win_refresh",
+]
 
 LAPSED = "authorisation_lapsed"
 """``reason`` of a connection whose authorisation nobody finished in time."""
@@ -193,7 +216,7 @@ async def idle_tokens(
 
 
 async def add(conn: AsyncConnection, row: ConnectionRow) -> bool:
-    """Store a new connection unless the account has one already (one CRM, one of each integration); return whether it was."""
+    """Store a new connection unless the account has one (one CRM, one of each integration); return whether it was."""
     statement = insert(conn, connections).values(msgspec.structs.asdict(row)).on_conflict_do_nothing()
     return (await conn.execute(statement.returning(connections.c.id))).one_or_none() is not None
 
@@ -222,10 +245,9 @@ async def change(
         condition.append(connections.c.step == step)
     if "to_step" in values:
         values["step"] = values.pop("to_step")
-    changed = (
-        await conn.execute(update(connections).where(*condition).values(values).returning(*_COLUMNS))
-    ).one_or_none()
-    return None if changed is None else _row(changed._mapping)
+    statement = update(connections).where(*condition).values(values).returning(*_COLUMNS)
+    changed = (await conn.execute(statement)).mappings().one_or_none()
+    return None if changed is None else _row(changed)
 
 
 async def lapse(conn: AsyncConnection, now: datetime, *, account_id: str | None = None) -> list[ConnectionRow]:
@@ -237,7 +259,7 @@ async def lapse(conn: AsyncConnection, now: datetime, *, account_id: str | None 
         .values(state="disconnected", reason=LAPSED, step=None, state_since=now, disconnected_at=now, expires_at=None)
         .returning(*_COLUMNS)
     )
-    return [_row(row._mapping) for row in lapsed]
+    return [_row(row) for row in lapsed.mappings()]
 
 
 async def note_health(
@@ -338,8 +360,8 @@ async def _all(
     conn: AsyncConnection, *conditions: ColumnElement[bool], limit: int | None = None
 ) -> list[ConnectionRow]:
     statement = select(*_COLUMNS).where(*conditions).order_by(connections.c.id.desc())
-    rows: Sequence[Any] = (await conn.execute(statement if limit is None else statement.limit(limit))).all()
-    return [_as_of(_row(row._mapping), _now(conn)) for row in rows]
+    found = await conn.execute(statement if limit is None else statement.limit(limit))
+    return [_as_of(_row(row), _now(conn)) for row in found.mappings()]
 
 
 def _as_of(row: ConnectionRow, now: datetime) -> ConnectionRow:
@@ -350,7 +372,7 @@ def _as_of(row: ConnectionRow, now: datetime) -> ConnectionRow:
     )
 
 
-def _row(columns: Any) -> ConnectionRow:
+def _row(columns: Mapping[Any, Any]) -> ConnectionRow:
     values = dict(columns)
     values["limitations"] = msgspec.convert(values["limitations"], list[Limitation])
     return ConnectionRow(**values)

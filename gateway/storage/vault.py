@@ -1,7 +1,8 @@
 """Secrets at rest: AES-256-GCM under a key ring, each ciphertext bound to the row that it belongs to.
 
-A ciphertext that is copied to another row does not decrypt there: owner and name are its associated data. Keys are rotated
-online: put the new key first in ``GATEWAY_SECRET_KEYS``, restart, run ``rewrap`` until it answers 0, remove the old key.
+A ciphertext that is copied to another row does not decrypt there: owner and name are its associated data.
+Keys are rotated online: put the new key first in ``GATEWAY_SECRET_KEYS``, restart, run ``rewrap`` until it
+answers 0, remove the old key.
 """
 
 import base64
@@ -128,7 +129,7 @@ class Vault:
     async def rewrap(self, conn: AsyncConnection, batch: int = 200) -> int:
         """Encrypt up to ``batch`` secrets of older keys anew with the first key; return how many were found.
 
-        Call again until it answers 0. A secret that is replaced meanwhile is left as it is: it carries the first key already.
+        Call again until it answers 0. A secret that is replaced meanwhile is left: it carries the first key already.
         """
         old = select(secrets).where(secrets.c.key_id != self._first).order_by(secrets.c.key_id).limit(batch)
         rows = (await conn.execute(old)).all()
