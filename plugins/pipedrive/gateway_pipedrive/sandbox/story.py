@@ -55,7 +55,7 @@ class Story:
         records = self._sandbox.snapshot()
         people = {one.id for one in records["person"] if email in {entry["value"].lower() for entry in one.emails}}
         lead = next(one for one in records["lead"] if one.person_id in people)
-        stages = list(self._sandbox.demo.stages.values())
+        stages = company.stages_of(company.default_pipeline().id)
         deal = self._sandbox.convert_lead(lead.id)
         yield f"{company.name}'s seller converts the lead “{lead.title}” into deal {deal.id}"
         self._sandbox.move_deal(deal.id, stages[2].id)

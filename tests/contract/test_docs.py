@@ -1,0 +1,84 @@
+"""The documentation says what the code does: hooks, settings, problem codes, commands, links."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway import hookspecs
+from gateway.cli import cli
+from gateway.errors import PROBLEMS
+from gateway.plugins import discover, hooks_of
+from gateway.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md"), *(ROOT / "plugins").glob("*/README.md")])
+
+
+def text(name):
+    return (DOCS / name).read_text()
+
+
+def signature(hook):
+    prefix = "async " if inspect.iscoroutinefunction(hook) else ""
+    parameters = [name for name in inspect.signature(hook).parameters if name != "self"]
+    return f"### `{prefix}{hook.__name__}({', '.join(parameters)})`"
+
+
+@pytest.mark.parametrize("capability", hookspecs.CAPABILITIES, ids=lambda one: one.__name__)
+def test_each_hook_has_a_heading_with_its_exact_parameters(capability):
+    section = text("hooks.md").partition(f"## {capability.__name__}\n")[2].partition("\n## ")[0]
+    headings = re.findall(r"^### .*$", section, re.MULTILINE)
+    assert headings == [signature(getattr(capability, name)) for name in hooks_of(capability)]
+
+
+def test_capabilities_are_all_that_the_hooks_join():
+    joined = {base for base in hookspecs.Hooks.__mro__ if base in hookspecs.CAPABILITIES}
+    assert joined == set(hookspecs.CAPABILITIES)
+
+
+def test_each_setting_is_listed_and_no_other():
+    listed = set(re.findall(r"^\| `(GATEWAY_[A-Z_]+)`", text("settings.md"), re.MULTILINE))
+    assert listed == {f"GATEWAY_{name.upper()}" for name in Settings.__struct_fields__}
+
+
+def test_each_setting_of_an_integration_is_in_its_readme():
+    for integration in discover():
+        readme = (ROOT / "plugins" / integration.key / "README.md").read_text()
+        for name in integration.hooks.settings_type().__struct_fields__:
+            assert f"`GATEWAY_{integration.key.upper()}_{name.upper()}`" in readme
+
+
+def test_each_problem_code_is_listed_with_its_status_and_no_other():
+    listed = dict(re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", text("api.md"), re.MULTILINE))
+    assert listed == {code: str(kind.status) for code, kind in PROBLEMS.items()}
+
+
+def test_each_command_is_described():
+    listed = set(re.findall(r"^\| `gateway ([a-z-]+)", text("operations.md"), re.MULTILINE))
+    assert listed == set(cli.commands)
+
+
+def test_each_command_has_help():
+    assert all(command.help for command in cli.commands.values())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_relative_link_leads_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)\s]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        found = page.parent / path
+        assert found.exists(), f"{page.name} links to {target}"
+        if anchor and found.suffix == ".md":
+            headings = re.findall(r"^#+ (.*)$", found.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+            assert anchor in anchors, f"{page.name} links to {target}"
+
+
+def test_the_readme_has_the_two_commands():
+    blocks = re.findall(r"```console\n\$ (.*?)\n```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks[:2] == ["pip install uv && uv run gateway demo", "pip install uv && uv run pytest -n auto"]
+    assert "uv run --locked gateway demo" in (ROOT / ".ci/run").read_text()
+    assert "uv run --locked pytest -n auto" in (ROOT / ".ci/run").read_text()
