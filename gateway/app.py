@@ -120,7 +120,7 @@ def create_worker(services: Services) -> Worker:
         flows.handlers(services),
         process_id=new_id("prc"),
         periodic=flows.periodic(services),
-        concurrency=services.settings.workers,
+        max_running=services.settings.workers,
     )
 
 

@@ -8,12 +8,10 @@ the lease.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 
-import msgspec
 import structlog
 
 from gateway.sdk.errors import RetryLater
@@ -27,6 +25,7 @@ from gateway.storage.running import (
     LostLease,
     Outcome,
     OwnedLane,
+    Periodic,
     Retry,
     TaskRun,
     end_attempt,
@@ -44,26 +43,12 @@ POLL_SECONDS = 1.0
 LOOK_SECONDS = 0.02
 """Shortest time between two looks at the database for lanes, however many hints arrive."""
 
-CLAIM_AT_ONCE = 32
-"""Lanes claimed in one statement; few enough that several processes share the work."""
+CLAIM_AT_LEAST = 32
+"""Of the lanes that wait a process claims a quarter at a time, or this many: so that several share the work."""
 
 UNKNOWN_KIND_SECONDS = 60.0
 REMEMBERED_LANES = 10_000
 ERROR_CHARACTERS = 2_000
-
-
-class Periodic(msgspec.Struct, frozen=True):
-    """Work that some process does every ``every_seconds``.
-
-    Attributes:
-        key: Names the schedule for all processes.
-        every_seconds: The period.
-        make_tasks: Stores the tasks of the period, in the transaction that wins it.
-    """
-
-    key: str
-    every_seconds: float
-    make_tasks: Callable[[AsyncConnection, datetime], Awaitable[None]]
 
 
 def default_limits(_lane: str) -> LaneLimits:
@@ -247,7 +232,7 @@ class Worker:
             lane.ready = lane.runs = True
         if not free:
             return
-        chosen = random.sample(free, min(len(free), CLAIM_AT_ONCE))
+        chosen = random.sample(free, min(len(free), max(len(free) // 4, CLAIM_AT_LEAST)))
         # a full process still takes some lanes each second: every lane gets its turn even if all processes are full
         self._look = len(chosen) < len(free) and self._working < self._max_running
         before = time.monotonic()

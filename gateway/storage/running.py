@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -29,6 +29,7 @@ __all__ = [
     "Outcome",
     "OwnedLane",
     "Park",
+    "Periodic",
     "Retry",
     "TaskRun",
     "backoff_seconds",
@@ -100,6 +101,20 @@ class Handler(Protocol):
         Runs inside the transaction that marks the task failed.
         """
         ...
+
+
+class Periodic(msgspec.Struct, frozen=True):
+    """Work that some process does every ``every_seconds``.
+
+    Attributes:
+        key: Names the schedule for all processes.
+        every_seconds: The period.
+        make_tasks: Stores the tasks of the period, in the transaction that wins it.
+    """
+
+    key: str
+    every_seconds: float
+    make_tasks: Callable[[AsyncConnection, datetime], Awaitable[None]]
 
 
 class LaneLimits(msgspec.Struct, frozen=True):
