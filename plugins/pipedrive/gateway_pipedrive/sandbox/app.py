@@ -1,60 +1,26 @@
 """Joins the parts of the sandbox: the gate before every operation, the Litestar app, the in-process transport."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
-import msgspec
-from litestar import Litestar, Request, Response, route
+from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
-from litestar.handlers import HTTPRouteHandler
 
-from gateway_pipedrive.sandbox import account, conversion, deals, leads, notes, persons, search, webhooks
-from gateway_pipedrive.sandbox import fields as field_definitions
-from gateway_pipedrive.sandbox.calls import Call, Operation
 from gateway_pipedrive.sandbox.controls import COMMANDS, Controls
 from gateway_pipedrive.sandbox.core import Options
 from gateway_pipedrive.sandbox.demo import Demo, demo_company
-from gateway_pipedrive.sandbox.errors import VendorError, envelope, scope_missing
-from gateway_pipedrive.sandbox.faults import Front, RequestEntry, SandboxTransport
-from gateway_pipedrive.sandbox.state import Clock, Company
+from gateway_pipedrive.sandbox.faults import Front, SandboxTransport
+from gateway_pipedrive.sandbox.gate import OPERATIONS, api_routes, render, unknown
+from gateway_pipedrive.sandbox.pages import browser_routes, control_routes
+from gateway_pipedrive.sandbox.state import Clock
 
 Json = dict[str, Any]
 AnyRequest = Request[Any, Any, Any]
-
-OPERATIONS: tuple[Operation, ...] = tuple(
-    entry
-    for module in (account, field_definitions, persons, deals, leads, conversion, notes, search, webhooks)
-    for entry in module.operations.entries
-)
-
-# v1 twins of v2 paths, out of support since August 2026 (chapter 11).
-GONE = (
-    "/persons",
-    "/persons/{id:str}",
-    "/persons/search",
-    "/persons/collection",
-    "/persons/{id:str}/deals",
-    "/deals",
-    "/deals/{id:str}",
-    "/deals/search",
-    "/deals/collection",
-    "/deals/{id:str}/persons",
-    "/organizations",
-    "/organizations/{id:str}",
-    "/activities",
-    "/activities/{id:str}",
-    "/pipelines",
-    "/pipelines/{id:str}",
-    "/stages",
-    "/stages/{id:str}",
-    "/itemSearch",
-    "/itemSearch/field",
-)
 
 
 class Sandbox(Controls):
@@ -97,42 +63,6 @@ class Sandbox(Controls):
         if self.options.seed:
             self.demo = self.demo_company()
             self.index.age()
-
-    async def answer(self, operation: Operation, request: AnyRequest) -> Response[bytes]:
-        """Take one API call through the gate and answer it."""
-        entry: RequestEntry = request.scope["sandbox_entry"]  # type: ignore[typeddict-item] # put there by Front
-        headers: dict[str, str] = {}
-        company: Company | None = None
-        try:
-            user, scopes, token = self.oauth.authenticate(
-                request.headers.get("authorization"), request.headers.get("x-api-token")
-            )
-            company = self.state.companies[user.company_id]
-            entry.company_id, entry.user_id = company.id, user.id
-            if not company.is_open:
-                raise VendorError(402, envelope("Company account is not open"))
-            headers = self.limits.admit(
-                company,
-                token,
-                operation.cost,
-                self.state.now(),
-                is_search=operation.is_search,
-                is_api_token=scopes is None,
-            )
-            entry.cost = operation.cost
-            if scopes is not None and not operation.scopes & scopes:
-                raise scope_missing()
-            self.work()
-            client_id = "" if scopes is None else self.client_id
-            path = {name: str(value) for name, value in request.path_params.items()}
-            call = Call(self, company, user, client_id, path, entry.query, _json(await request.body()))
-            answer = operation.handler(call)
-        except VendorError as refused:
-            if company is not None and entry.cost and not self.options.charge_failed:
-                company.tokens_used -= entry.cost
-                entry.cost = 0
-            return render(refused.body, refused.status, headers | refused.headers)
-        return render(answer.body, answer.status, headers)
 
 
 class SandboxApp(Litestar):
@@ -182,18 +112,7 @@ def serve(port: int = 8765, host: str = "127.0.0.1", **options: Any) -> None:
     uvicorn.run(create_app(**options), host=host, port=port, log_level="info")
 
 
-def render(body: Any, status: int, headers: Mapping[str, str] | None = None) -> Response[bytes]:
-    """Make a response: JSON, unless the body is a page."""
-    if isinstance(body, str):
-        media = (headers or {}).get("content-type", "text/html; charset=utf-8")
-        rest = {name: value for name, value in (headers or {}).items() if name != "content-type"}
-        return Response(body.encode(), status_code=status, media_type=media, headers=rest)
-    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json", headers=headers)
-
-
 def _build_app(sandbox: Sandbox) -> Litestar:
-    from gateway_pipedrive.sandbox.pages import browser_routes, control_routes
-
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         task = asyncio.create_task(_deliver_forever(sandbox)) if sandbox.options.auto_deliver else None
@@ -202,8 +121,7 @@ def _build_app(sandbox: Sandbox) -> Litestar:
             task.cancel()
         await sandbox.aclose()
 
-    handlers = [_handler(sandbox, operation) for operation in OPERATIONS]
-    handlers += [*_gone_routes(sandbox), *browser_routes(sandbox), *control_routes(sandbox)]
+    handlers = [*api_routes(sandbox), *browser_routes(sandbox), *control_routes(sandbox)]
 
     def broken(_: AnyRequest, error: Exception) -> Response[bytes]:
         sandbox.front.bugs.append(error)
@@ -214,48 +132,17 @@ def _build_app(sandbox: Sandbox) -> Litestar:
         openapi_config=None,
         logging_config=None,
         lifespan=[lifespan],
-        exception_handlers={HTTPException: _unknown_path, Exception: broken},
+        exception_handlers={HTTPException: lambda _, error: unknown(error.status_code), Exception: broken},
     )
     app.front = sandbox.front
     app.state.sandbox = sandbox
     return app
 
 
-def _handler(sandbox: Sandbox, operation: Operation) -> HTTPRouteHandler:
-    async def handle(request: AnyRequest) -> Response[bytes]:
-        return await sandbox.answer(operation, request)
-
-    paths = [path.replace("}", ":str}") for path in operation.paths()]
-    return route(paths, http_method=operation.method, status_code=200)(handle)
-
-
-def _gone_routes(sandbox: Sandbox) -> list[HTTPRouteHandler]:
-    async def gone(request: AnyRequest) -> Response[bytes]:
-        status = sandbox.options.gone_status
-        return render(envelope("This endpoint is no longer supported", "Please use API v2."), status)
-
-    paths = [f"{prefix}{path}" for prefix in ("/api/v1", "/v1") for path in GONE]
-    methods: Any = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    return [route(paths, http_method=methods, status_code=200)(gone)]
-
-
-def _unknown_path(_: AnyRequest, error: HTTPException) -> Response[bytes]:
-    return render(envelope("Unknown method .", "Please check developers.pipedrive.com"), error.status_code)
-
-
 async def _deliver_forever(sandbox: Sandbox) -> None:
     while True:
         await sandbox.deliver_webhooks()
         await asyncio.sleep(0.2)
-
-
-def _json(raw: bytes) -> Any:
-    if not raw:
-        return None
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        raise VendorError(400, envelope("Bad request", "The body is no JSON.")) from None
 
 
 __all__ = ["COMMANDS", "OPERATIONS", "Sandbox", "create_app", "create_sandbox", "serve"]

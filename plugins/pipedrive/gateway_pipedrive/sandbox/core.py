@@ -100,6 +100,7 @@ class Core:
         self.client_id, self.client_secret = self.options.client_id, self.options.client_secret
         self._clock = clock or (lambda: datetime.now(UTC))
         self._http = http
+        self._own_http: httpx.AsyncClient | None = None
         self._offset = timedelta(0)
         self._last_origin = "https://oauth.pipedrive.test"
         self.front = Front(self.now)
@@ -174,10 +175,13 @@ class Core:
         return answer.status_code
 
     async def aclose(self) -> None:
-        """Close the client that sends webhooks."""
-        if self._http is not None:
-            await self._http.aclose()
+        """Close the client that sends webhooks, unless it was given."""
+        if self._own_http is not None:
+            await self._own_http.aclose()
+            self._own_http = None
 
     def _client(self) -> httpx.AsyncClient:
-        self._http = self._http or httpx.AsyncClient()
-        return self._http
+        if self._http is not None:
+            return self._http
+        self._own_http = self._own_http or httpx.AsyncClient()
+        return self._own_http

@@ -8,14 +8,14 @@ import msgspec
 from litestar import Request, Response, get, post, route
 from litestar.handlers import HTTPRouteHandler
 
-from gateway_pipedrive.sandbox.app import Sandbox, render
-from gateway_pipedrive.sandbox.controls import COMMANDS
+from gateway_pipedrive.sandbox.controls import COMMANDS, Controls
 from gateway_pipedrive.sandbox.errors import VendorError
+from gateway_pipedrive.sandbox.gate import render
 
 AnyRequest = Request[Any, Any, Any]
 
 
-def browser_routes(sandbox: Sandbox) -> list[HTTPRouteHandler]:
+def browser_routes(sandbox: Controls) -> list[HTTPRouteHandler]:
     """Make the routes of ``oauth.pipedrive.com`` and of the Marketplace (chapter 2)."""
 
     @route("/oauth/authorize", http_method=["GET", "POST"], status_code=200)
@@ -56,7 +56,7 @@ def browser_routes(sandbox: Sandbox) -> list[HTTPRouteHandler]:
     return [authorize, token, revoke, marketplace]
 
 
-def control_routes(sandbox: Sandbox) -> list[HTTPRouteHandler]:
+def control_routes(sandbox: Controls) -> list[HTTPRouteHandler]:
     """Make ``POST /_control/{command}``: every control, its parameters as a JSON object."""
     commands = COMMANDS | {"reset", "advance", "demo_company"}
 
