@@ -82,16 +82,20 @@ class World:
         started = await self.call(
             "POST", f"/v1/accounts/{account}/connections", {"integration": "pipedrive"}, expect=201
         )
-        async with httpx.AsyncClient(transport=self.network) as browser:
-            answered = await browser.get(started["next_step"]["url"] + "&decision=" + ("allow" if allow else "deny"))
-            assert answered.is_redirect, answered.text
-            back = urlsplit(answered.headers["location"])
-            assert parse_qs(back.query)["state"]
-            page = await self.api.get(f"{back.path}?{back.query}", headers={"authorization": ""})
+        page = await self.authorise(started["next_step"]["url"], allow=allow)
         if allow:
             assert page.status_code < 400, page.text
         await self.drain()
         return started["id"]
+
+    async def authorise(self, url: str, *, allow: bool = True) -> httpx.Response:
+        """Click at the vendor, and follow the way back as a browser without any key would."""
+        async with httpx.AsyncClient(transport=self.network) as browser:
+            answered = await browser.get(f"{url}&decision={'allow' if allow else 'deny'}")
+            assert answered.is_redirect, answered.text
+            back = urlsplit(answered.headers["location"])
+            assert parse_qs(back.query)["state"]
+            return await browser.get(answered.headers["location"])
 
     async def campaign(self, account: str = "acme", campaign: str = "spring", **changes: Any) -> str:
         body = {"name": "Spring", "state": "live", "link_template": "https://refer.example/{code}", **changes}
