@@ -1,0 +1,68 @@
+"""Say why the vendor refused values: is a field, option, stage or owner gone, or do the values not fit?
+
+The lists are read anew, since the vendor's sentence is the only other witness (``vendor/pipedrive.md``, chapter 6.2: a
+value for a deleted field makes the whole write fail).
+"""
+
+from collections.abc import Mapping
+
+from gateway.sdk.errors import MappingBroken, PluginError
+from gateway_pipedrive.client import Pipedrive
+from gateway_pipedrive.errors import RefusedInput
+from gateway_pipedrive.fields import BUILT_IN, custom_fields
+from gateway_schemas.base import FieldValue
+
+
+async def explain(
+    client: Pipedrive,
+    values: Mapping[str, Mapping[str, FieldValue]],
+    refused: RefusedInput,
+    options: Mapping[str, str] | None = None,
+) -> PluginError:
+    """Return ``MappingBroken`` naming what is gone, else the refusal itself.
+
+    Args:
+        client: Reads the lists.
+        values: What was written, by record kind.
+        refused: The vendor's refusal.
+        options: The target's options: pipeline, stage, owner.
+    """
+    gone: list[str] = []
+    for kind, written in values.items():
+        gone += await _gone_fields(client, kind, written)
+    gone += await _gone_options(client, refused, options or {})
+    if not gone:
+        return refused
+    return MappingBroken(f"{refused}. Gone in Pipedrive: {', '.join(gone)}", gone)
+
+
+async def _gone_fields(client: Pipedrive, kind: str, written: Mapping[str, FieldValue]) -> list[str]:
+    """Return custom keys that are gone, and those whose chosen option is."""
+    built_in = {one.key for one in BUILT_IN.get(kind, [])}
+    custom = [key for key in written if key not in built_in]
+    if not custom:
+        return []
+    fresh = {one.key: one for one in await custom_fields(client, kind)}
+    gone = [key for key in custom if key not in fresh]
+    for key in custom:
+        field = fresh.get(key)
+        if field is None or field.type not in ("option", "options"):
+            continue
+        value = written[key]
+        chosen = {str(one) for one in (value if isinstance(value, list) else [value]) if one is not None}
+        if chosen - {option.value for option in field.options}:
+            gone.append(key)
+    return gone
+
+
+async def _gone_options(client: Pipedrive, refused: RefusedInput, options: Mapping[str, str]) -> list[str]:
+    gone: list[str] = []
+    stage, pipeline, owner = options.get("stage"), options.get("pipeline"), options.get("owner")
+    if stage and stage not in {str(one.id) for one in await client.stages() if not one.is_deleted}:
+        gone.append("stage")
+    if pipeline and pipeline not in {str(one.id) for one in await client.pipelines() if not one.is_deleted}:
+        gone.append("pipeline")
+    # The list of users needs a scope of its own; the vendor's sentence is enough.
+    if owner and "owner_id" in refused.keys:
+        gone.append("owner")
+    return gone
