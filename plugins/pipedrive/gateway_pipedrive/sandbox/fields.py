@@ -57,7 +57,7 @@ BUILT_IN: dict[Entity, tuple[tuple[str, str, str], ...]] = {
         ("title", "Title", "varchar"),
         ("value", "Value", "monetary"),
         ("status", "Status", "status"),
-        ("pipeline", "Pipeline", "pipeline"),
+        ("pipeline_id", "Pipeline", "int"),
         ("stage_id", "Stage", "stage"),
         ("person_id", "Contact person", "people"),
         ("org_id", "Organization", "org"),
