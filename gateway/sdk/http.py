@@ -126,6 +126,7 @@ class VendorHttp:
             params={key: value for key, value in (params or {}).items() if value is not None},
             content=None if json is None else msgspec.json.encode(json),
             headers={**({} if json is None else {"content-type": "application/json"}), **(headers or {})},
+            extensions={"reads": safe},  # a dry run lets reads through, whatever their method
         )
         what = f"{method} {request.url.path}"
         try:

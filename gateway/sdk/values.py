@@ -88,7 +88,7 @@ def normalise_phone(value: str, country: str | None) -> str | None:
         number = phonenumbers.parse(value, country)
     except phonenumbers.NumberParseException:
         return None
-    if not phonenumbers.is_possible_number(number):
+    if not phonenumbers.is_valid_number(number):
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
@@ -103,6 +103,8 @@ def fit(value: FieldValue | datetime, field: Field, locality: Locality) -> Field
     if value is None or (isinstance(value, str) and not value.strip()) or value == []:
         return None
     fitted = _FITS[field.type](value, field, locality)
+    if fitted in ("", []):
+        return None
     if isinstance(fitted, str) and field.max_length is not None and len(fitted) > field.max_length:
         raise TooLong(fitted, field.max_length)
     return fitted

@@ -189,33 +189,25 @@ async def delete_setup(conn: AsyncConnection, setup_id: str) -> None:
     await conn.execute(delete(setups).where(setups.c.id == setup_id))
 
 
+async def lock_setup(conn: AsyncConnection, setup_id: str) -> SetupRow | None:
+    """Return one setup, and keep others from changing it until the commit."""
+    row = (await conn.execute(select(*_SETUP).where(setups.c.id == setup_id).with_for_update())).one_or_none()
+    return None if row is None else _setup(row)
+
+
 async def mark(
     conn: AsyncConnection,
-    row: SetupRow,
+    setup_id: str,
     *,
     state: SetupState,
     problems: Sequence[SetupProblem],
     resolved: Resolved | None = None,
-) -> bool:
-    """Write what a check found, unless a person saved the setup since ``row`` was read.
-
-    Args:
-        conn: The writer's connection.
-        row: The setup as it was checked.
-        state: What it is now.
-        problems: Why it needs attention.
-        resolved: What the setup means at the vendor, where that was read anew.
-
-    Returns:
-        Whether the check still applies.
-    """
+) -> None:
+    """Write what a check found; ``resolved`` where it was read anew. ``updated_at`` stays."""
     values: dict[str, Any] = {"state": state, "problems": list(problems)}
     if resolved is not None:
         values["resolved"] = resolved
-    marked = await conn.execute(
-        update(setups).where(setups.c.id == row.id, setups.c.updated_at == row.updated_at).values(**values)
-    )
-    return marked.rowcount == 1
+    await conn.execute(update(setups).where(setups.c.id == setup_id).values(**values))
 
 
 async def adopt(

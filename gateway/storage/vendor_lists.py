@@ -54,8 +54,10 @@ async def put(
     )
 
 
-async def forget(conn: AsyncConnection, connection_id: str, source: str) -> None:
-    """Drop a list, so that the next reader asks the vendor."""
+async def forget(conn: AsyncConnection, connection_id: str, prefix: str) -> None:
+    """Drop the lists whose source begins so (``fields:``), so that the next reader asks the vendor."""
     await conn.execute(
-        delete(vendor_lists).where(vendor_lists.c.connection_id == connection_id, vendor_lists.c.source == source)
+        delete(vendor_lists).where(
+            vendor_lists.c.connection_id == connection_id, vendor_lists.c.source.startswith(prefix, autoescape=True)
+        )
     )

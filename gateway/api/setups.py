@@ -1,0 +1,62 @@
+"""``/v1/accounts/{account}/campaigns/{campaign}/setups/{role}``: how a CRM is used for a campaign, and dry runs."""
+
+import msgspec
+from litestar import delete, get, post, put
+
+from gateway.api.auth import Caller
+from gateway.errors import Refused
+from gateway.flows import preview as previews
+from gateway.flows import setup as flow
+from gateway.flows.services import Services
+from gateway_schemas.campaign import Preview, PreviewInput, Setup, SetupInput
+from gateway_schemas.manifest import Role
+
+TAGS = ["setups"]
+PATH = "/v1/accounts/{account:str}/campaigns/{campaign:str}/setups/{role:str}"
+
+
+@put(PATH, tags=TAGS)
+async def put_setup(
+    caller: Caller, services: Services, account: str, campaign: str, role: str, data: SetupInput
+) -> Setup:
+    """Save a setup: checked against the vendor as it is now; what waited for it goes out."""
+    caller.require(account, "manage")
+    return await flow.save(services, account, campaign, _role(role), data)
+
+
+@get(PATH, tags=TAGS)
+async def get_setup(
+    caller: Caller, services: Services, account: str, campaign: str, role: str, connection: str | None = None
+) -> Setup:
+    """Return the setup of the connected CRM (or of ``connection``), with every problem when it needs attention."""
+    caller.require(account, "read")
+    return await flow.find(services, account, campaign, _role(role), connection)
+
+
+@delete(PATH, tags=TAGS)
+async def delete_setup(
+    caller: Caller, services: Services, account: str, campaign: str, role: str, connection: str | None = None
+) -> None:
+    """Delete a setup; signups are held until there is one again."""
+    caller.require(account, "manage")
+    await flow.remove(services, account, campaign, _role(role), connection)
+
+
+@post(f"{PATH}/preview", tags=TAGS, status_code=200)
+async def preview_setup(
+    caller: Caller, services: Services, account: str, campaign: str, role: str, data: PreviewInput
+) -> Preview:
+    """Show what a signup would write, by a dry run of the integration; nothing is written anywhere."""
+    caller.require(account, "manage")
+    return await previews.preview(services, account, campaign, _role(role), data)
+
+
+def _role(role: str) -> Role:
+    try:
+        known: Role = msgspec.convert(role, Role)
+    except msgspec.ValidationError as error:
+        raise Refused("not_found", f"There is no role {role!r}; there are: referred, referrer.") from error
+    return known
+
+
+ROUTES = [put_setup, get_setup, delete_setup, preview_setup]
