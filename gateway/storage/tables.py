@@ -71,6 +71,7 @@ tasks = Table(
     Index("ix_tasks_running", "lane", sqlite_where=text("state = 'running'"), postgresql_where=text("state = 'running'")),
     Index("ix_tasks_parked", "park_cause", sqlite_where=text("state = 'parked'"), postgresql_where=text("state = 'parked'")),
     Index("ix_tasks_finished", "finished_at", sqlite_where=text("finished_at is not null"), postgresql_where=text("finished_at is not null")),
+    Index("ix_tasks_pushes", "account_id", "id", sqlite_where=text("kind in ('push_signup', 'push_status')"), postgresql_where=text("kind in ('push_signup', 'push_status')")),
     Index("uq_tasks_unique_key", "unique_key", unique=True, sqlite_where=text("state = 'available' and unique_key is not null"), postgresql_where=text("state = 'available' and unique_key is not null")),
 )
 
@@ -105,6 +106,7 @@ accounts = Table(
     Column("currency", String(3), nullable=False),
     Column("country", String(2)),
     Column("locale", String(16), nullable=False),
+    Column("sequence", BigInteger, nullable=False, server_default="0"),  # of events that concern no person
     Column("created_at", UtcTime, nullable=False),
 )
 
@@ -351,7 +353,7 @@ pushes = Table(
     Column("person_id", String(40), primary_key=True),
     Column("connection_id", String(40), primary_key=True),
     Column("setup_id", String(40), nullable=False),
-    Column("frozen", Json, nullable=False),
+    Column("frozen", Json),  # null after a refusal that proves that nothing was written: mapped anew
     Column("frozen_at", UtcTime, nullable=False),
     Column("steps", Json),  # what a task that failed had done: a replay goes on from there
 )
@@ -437,6 +439,7 @@ inbound = Table(
     Column("summary", Json),  # ids, types and times
     Column("read_at", UtcTime),
     Index("ix_inbound_received_at", "received_at"),
+    Index("ix_inbound_unread", "connection_id", "id", sqlite_where=text("read_at is null"), postgresql_where=text("read_at is null")),
 )
 
 timeline = Table(
@@ -511,6 +514,14 @@ events = Table(
     Column("position", BigInteger, unique=True),  # given by the fan-out; null until then
     Index("ix_events_unpositioned", "id", sqlite_where=text("position is null"), postgresql_where=text("position is null")),
     Index("ix_events_occurred_at", "occurred_at"),
+    Index("ix_events_account", "account_id", "position"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(64), primary_key=True),  # events: the newest position; events_pruned: the newest one deleted
+    Column("value", BigInteger, nullable=False),
 )
 
 endpoints = Table(
@@ -547,6 +558,8 @@ deliveries = Table(
     UniqueConstraint("endpoint_id", "event_id"),
     Index("ix_deliveries_account", "account_id", "id"),
     Index("ix_deliveries_state", "state", "id"),
+    Index("ix_deliveries_endpoint", "endpoint_id", "state"),
+    Index("ix_deliveries_created_at", "created_at"),
 )
 
 # --- requests ------------------------------------------------------------------------------------

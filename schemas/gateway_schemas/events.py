@@ -87,7 +87,16 @@ class RotateInput(Input, frozen=True, kw_only=True):
 
 
 class Endpoint(Output, frozen=True, kw_only=True):
-    """An endpoint; ``secret`` is shown when it is made or rotated."""
+    """An endpoint; ``secret`` is shown when it is made or rotated.
+
+    Attributes:
+        account: Only events of this account; null: of all accounts.
+        disabled_reason: ``gone`` (it answered 410), ``failing`` (five days of failures) or ``manual``.
+        failing_since: Since when every delivery failed.
+        last_position: Place in the feed of the newest event that was handed to it: ``replay_from`` after a pause.
+        connection: The connection that owns it, when it is a subscription.
+        filters: Keys of ``data`` and the values that they must have, when it is a subscription.
+    """
 
     id: str
     url: str
@@ -99,7 +108,28 @@ class Endpoint(Output, frozen=True, kw_only=True):
     failing_since: datetime | None
     created_at: datetime
     last_position: int
+    previous_secret_until: datetime | None = None
+    connection: str | None = None
+    filters: dict[str, Any] = {}
     secret: str | None = None
+
+
+class EndpointTest(Output, frozen=True, kw_only=True):
+    """What came of one test message, sent at once and only once.
+
+    Attributes:
+        id: Id of the ``endpoint.test`` event that was sent.
+        status: The HTTP status; null when no answer came.
+        error: Why it does not count as delivered.
+        excerpt: What was sent and answered, shortened.
+    """
+
+    id: str
+    delivered: bool
+    status: int | None
+    duration_ms: int
+    error: str | None
+    excerpt: str
 
 
 class Attempt(Output, frozen=True, kw_only=True):
