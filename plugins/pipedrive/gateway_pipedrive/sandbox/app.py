@@ -17,6 +17,7 @@ from gateway_pipedrive.sandbox.demo import Demo, demo_company
 from gateway_pipedrive.sandbox.faults import Front, SandboxTransport
 from gateway_pipedrive.sandbox.gate import OPERATIONS, api_routes, render, unknown
 from gateway_pipedrive.sandbox.pages import browser_routes, control_routes
+from gateway_pipedrive.sandbox.screens import screen_routes
 from gateway_pipedrive.sandbox.state import Clock
 
 Json = dict[str, Any]
@@ -121,7 +122,12 @@ def _build_app(sandbox: Sandbox) -> Litestar:
             task.cancel()
         await sandbox.aclose()
 
-    handlers = [*api_routes(sandbox), *browser_routes(sandbox), *control_routes(sandbox)]
+    handlers = [
+        *api_routes(sandbox),
+        *browser_routes(sandbox),
+        *control_routes(sandbox),
+        *screen_routes(sandbox),
+    ]
 
     def broken(_: AnyRequest, error: Exception) -> Response[bytes]:
         sandbox.front.bugs.append(error)

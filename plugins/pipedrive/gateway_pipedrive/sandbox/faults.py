@@ -91,7 +91,7 @@ class Front:
         """Run one HTTP call."""
         body = await _read(receive)
         path, method = scope["path"], scope["method"]
-        if path.startswith("/_control"):
+        if path == "/" or path.startswith("/_"):
             await app(scope, _replay(body, receive), send)
             return
         entry = RequestEntry(
