@@ -32,7 +32,7 @@ demo *args:
 
 # write an Alembic revision from the tables
 revision message:
-    uv run python -m gateway.storage.migrate revision "{{ message }}"
+    uv run python -m gateway.storage.migrate "{{ message }}"
 
 # the changelog as the next release would show it
 changelog:

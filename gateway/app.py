@@ -36,10 +36,11 @@ from gateway.api import (
 )
 from gateway.api.problems import problem_response
 from gateway.flows import handlers as flows
+from gateway.flows.host import AccountHost
 from gateway.flows.services import Services
 from gateway.plugins import Registry, discover
 from gateway.sdk.clock import Clock
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
 from gateway.storage import migrate
 from gateway.storage.columns import new_id
 from gateway.storage.engine import Database
@@ -80,14 +81,13 @@ async def open_services(
         webhook_transport: How endpoints are reached; default: the network, behind the guard.
 
     Raises:
-        SettingsError: A setting is missing or wrong, or the database has another schema; says what to run.
+        SettingsError: A setting is missing or wrong.
+        SchemaMismatch: The database has another schema; says what to run.
     """
     clock = clock or Clock()
     database = await Database.open(settings.database_url, clock)
     try:
-        problem = await migrate.check(database)
-        if problem is not None:
-            raise SettingsError(problem)
+        await migrate.check(database)
         vault = Vault(settings.secret_keys)
         await vault.load(database)
         guard = webhook_transport or GuardedTransport(allow_local=settings.allow_local_targets)
@@ -108,6 +108,7 @@ async def open_services(
                 clock=clock,
                 vendor_http=vendor_http,
                 webhook_http=webhook_http,
+                host_for=AccountHost,
             )
     finally:
         await database.close()

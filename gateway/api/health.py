@@ -22,9 +22,10 @@ async def ready(services: Services) -> dict[str, str]:
     Raises:
         Refused: ``storage_unavailable`` with what to do.
     """
-    problem = await migrate.check(services.database)
-    if problem is not None:
-        raise Refused("storage_unavailable", problem, retry_after=5)
+    try:
+        await migrate.check(services.database)
+    except migrate.SchemaMismatch as error:
+        raise Refused("storage_unavailable", str(error), retry_after=5) from error
     return {"status": "ok", "database": services.database.dialect}
 
 

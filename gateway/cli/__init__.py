@@ -8,6 +8,7 @@ from gateway import __version__
 from gateway.cli import demo, doctor, erase, export, integrations, logs, sandbox, schema, serve
 from gateway.settings import SettingsError
 from gateway.storage.engine import DatabaseMisconfigured
+from gateway.storage.migrate import SchemaMismatch
 
 
 @click.group()
@@ -28,6 +29,6 @@ def main() -> None:
     """Run the command line; a wrong setting ends with one sentence, not a traceback."""
     try:
         cli(prog_name="gateway")
-    except (SettingsError, DatabaseMisconfigured) as error:
+    except (SettingsError, DatabaseMisconfigured, SchemaMismatch) as error:
         click.secho(f"gateway: {error}", fg="red", err=True)
         sys.exit(2)

@@ -85,11 +85,11 @@ async def _database() -> list[Finding]:
     except Exception as error:  # noqa: BLE001 - every driver has errors of its own; the sentence is what helps
         return [Finding("mend", f"the database cannot be opened: {error}")]
     try:
-        problem = await migrate.check(database)
-        if problem is not None:
-            return [Finding("mend", problem)]
+        await migrate.check(database)
         async with database.read() as conn:
             counts = await overview.counts(conn, Clock().now())
+    except migrate.SchemaMismatch as error:
+        return [Finding("mend", str(error))]
     finally:
         await database.close()
     found = [Finding("ok", f"database: {database.dialect}, schema {migrate.head()}")]

@@ -34,6 +34,12 @@ async def upgrade(url: str) -> None:
     await _with_connection(url, lambda config: command.upgrade(config, "head"))
 
 
+async def first_start(url: str) -> None:
+    """Set up a new SQLite file; any other database is left to the operator and ``gateway migrate``."""
+    if writing_engine(url).dialect.name == "sqlite" and await current(url) is None:
+        await upgrade(url)
+
+
 async def current(url: str) -> str | None:
     """Return the revision of the database at ``url``; None before the first."""
     engine = writing_engine(url)
