@@ -14,11 +14,12 @@ from gateway.flows.samples import sample_person, sample_referrer
 from gateway.flows.services import Services
 from gateway.flows.setup import Context
 from gateway.flows.setup_checks import Checked
+from gateway.flows.shapes import mapping_campaign
 from gateway.flows.vendor_lists import TIMEOUT_SECONDS, Reader, integration_of, note_reauth
 from gateway.sdk.connection import Connection, Create, Find, Push, PushedRecord, PushResult
 from gateway.sdk.errors import MappingBroken, ReauthRequired, Rejected
 from gateway.sdk.http import SAFE_METHODS
-from gateway.sdk.mapping import MappingCampaign, MappingPerson, render
+from gateway.sdk.mapping import MappingPerson, render
 from gateway.storage import links
 from gateway_schemas.base import FieldValue
 from gateway_schemas.campaign import Preview, PreviewInput, PreviewRequest, SetupProblem
@@ -101,13 +102,12 @@ async def preview(services: Services, account_id: str, campaign_id: str, role: R
     checked = await setups.judge(services, context, role, body, Reader(services, context.connection, keep=False))
     person = sample_person(given, role, context.campaign, checked.body, checked.resolved.fields, services.clock.now())
     referrer = sample_referrer(given, role, context.campaign)
-    campaign = context.campaign
     mapped = render(
         checked.body,
         checked.resolved.fields,
         person=person,
         referrer=referrer,
-        campaign=MappingCampaign(id=campaign.id, name=campaign.name, fields=campaign.fields),
+        campaign=mapping_campaign(context.campaign),
         locality=context.locality,
     )
     problems = list(checked.problems)

@@ -191,14 +191,15 @@ async def create_field(
         raise invalid(FieldProblem(field="options", message=message))
     reader = Reader(services, row, live=True)
     wanted = given.label.strip().casefold()
-    for field in (await reader.fields(record_kind)).data:
-        if field.custom and field.label.strip().casefold() == wanted:
-            if field.type != given.type:
-                message = (
-                    f"There is a custom field of this label already, of type {field.type}; use it, or another label."
-                )
-                raise invalid(FieldProblem(field="label", message=message, code="duplicate"))
-            return field, False
+    same = [
+        one for one in (await reader.fields(record_kind)).data if one.custom and one.label.strip().casefold() == wanted
+    ]
+    # a vendor without a type of its own for links, say, keeps them as text
+    if fitting := [one for one in same if one.type in (given.type, "text", "long_text")]:
+        return fitting[0], False
+    if same:
+        message = f"There is a custom field of this label already, of type {same[0].type}; use it, or another label."
+        raise invalid(FieldProblem(field="label", message=message, code="duplicate"))
     new = NewField(label=given.label.strip(), type=given.type, options=given.options)
 
     async def create(connection: Connection) -> Field:

@@ -279,8 +279,8 @@ async def _many(conn: AsyncConnection, condition: ColumnElement[bool]) -> list[S
 
 
 def _campaign(row: Row[Any]) -> CampaignRow:
-    return msgspec.convert(row._asdict(), CampaignRow)
+    return msgspec.convert(dict(zip(CampaignRow.__struct_fields__, row, strict=True)), CampaignRow)
 
 
 def _setup(row: Row[Any]) -> SetupRow:
-    return msgspec.convert(row._asdict(), SetupRow)
+    return msgspec.convert(dict(zip(SetupRow.__struct_fields__, row, strict=True)), SetupRow)
