@@ -33,7 +33,7 @@ class Caller(msgspec.Struct, frozen=True):
     account_id: str | None
     scopes: frozenset[Scope]
 
-    def require(self, account_id: str, scope: Scope) -> None:
+    def require(self, account_id: str, scope: str) -> None:
         """Go on if the caller may do this in this account.
 
         Args:

@@ -1,5 +1,6 @@
 """What every flow is given: settings, database, integrations, vault, clock, and outgoing HTTP."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -8,7 +9,9 @@ import structlog
 
 from gateway.plugins import Registry
 from gateway.sdk.clock import Clock
+from gateway.sdk.host import Host
 from gateway.settings import Settings
+from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import Database
 from gateway.storage.vault import Vault
 
@@ -20,8 +23,10 @@ class Services:
     """One per process; made by ``gateway.app`` and handed to flows, API, console and worker.
 
     Attributes:
-        vendor_http: Client for vendors; its transport reaches the network (or a sandbox in tests). Hosts are checked per connection.
+        vendor_http: Client for vendors; its transport reaches the network (or a sandbox in tests). Hosts are checked
+            per connection.
         webhook_http: Client for endpoints, behind the SSRF guard.
+        host_for: Makes what a plugin may ask of us (``flows/host.py``); handed in, since all flows stand behind it.
     """
 
     settings: Settings
@@ -31,6 +36,7 @@ class Services:
     clock: Clock
     vendor_http: httpx.AsyncClient
     webhook_http: httpx.AsyncClient
+    host_for: Callable[["Services", ConnectionRow], Host]
     log: structlog.typing.FilteringBoundLogger = field(default_factory=structlog.get_logger)
     _memory: dict[type, Any] = field(default_factory=dict, repr=False)
 

@@ -67,12 +67,10 @@ async def put(conn: AsyncConnection, account_id: str, account: AccountInput, now
     said = msgspec.structs.asdict(account)
     statement = insert(conn, accounts).values(id=account_id, created_at=now, **said)
     made = await conn.execute(statement.on_conflict_do_nothing(index_elements=["id"]).returning(*_ACCOUNT))
-    if (row := made.one_or_none()) is not None:
-        return Account(**row._mapping), True
-    changed = await conn.execute(
-        update(accounts).where(accounts.c.id == account_id).values(**said).returning(*_ACCOUNT)
-    )
-    return Account(**changed.one()._mapping), False
+    if (row := made.mappings().one_or_none()) is not None:
+        return Account(**row), True
+    change = update(accounts).where(accounts.c.id == account_id).values(**said).returning(*_ACCOUNT)
+    return Account(**(await conn.execute(change)).mappings().one()), False
 
 
 async def get(conn: AsyncConnection, account_id: str) -> Account | None:

@@ -224,28 +224,25 @@ async def add(conn: AsyncConnection, row: ConnectionRow) -> bool:
 async def change(
     conn: AsyncConnection,
     connection_id: str,
+    values: Mapping[str, object] | None = None,
     *,
     states: Collection[ConnectionState] | None = None,
-    step: str | None = None,
-    **values: Any,
+    **more: Any,
 ) -> ConnectionRow | None:
-    """Change columns of a connection if it is in one of ``states`` and at ``step``; ``None`` when it is not.
+    """Change columns of a connection; return it as it is then.
 
     Args:
         conn: The writer's connection.
         connection_id: Which one.
-        states: Where given, the states in which the change applies.
-        step: Where given, the connect step at which the change applies.
-        values: Columns; ``to_step`` names the new value of ``step``.
+        values: Columns and their new values, or none.
+        states: Where given, the states in which the change applies; ``None`` is returned in others.
+        more: More columns.
     """
     condition = [connections.c.id == connection_id]
     if states is not None:
         condition.append(connections.c.state.in_(list(states)))
-    if step is not None:
-        condition.append(connections.c.step == step)
-    if "to_step" in values:
-        values["step"] = values.pop("to_step")
-    statement = update(connections).where(*condition).values(values).returning(*_COLUMNS)
+    new = {**(values or {}), **more}
+    statement = update(connections).where(*condition).values(new or {"id": connection_id}).returning(*_COLUMNS)
     changed = (await conn.execute(statement)).mappings().one_or_none()
     return None if changed is None else _row(changed)
 
