@@ -8,7 +8,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from gateway.errors import PROBLEMS, Refused
+from gateway.errors import PROBLEMS, Refused, field_problem
 from gateway.sdk import errors as sdk
 from gateway.storage.writer import Overloaded, StorageUnavailable
 from gateway_schemas.problem import FieldProblem, ProblemDetails
@@ -52,19 +52,12 @@ def refused_for(error: Exception) -> Refused:
 
 
 def invalid_body(error: msgspec.ValidationError) -> Refused:
-    """Name the field that msgspec refused.
-
-    Its message ends with the path (``- at `$.person.email` ``), or names the unknown or missing field.
-    """
-    text, _, path = str(error).partition(" - at `$")
-    field = path.removesuffix("`").lstrip(".")
-    if "field `" in text:
-        named = text.partition("field `")[2].partition("`")[0]
-        field = f"{field}.{named}" if field else named
-    if field == "data":
+    """Name the field that msgspec refused."""
+    problem = field_problem(error)
+    if problem.field == "data":
         return Refused("invalid_input", "Send a JSON body.", [FieldProblem(field="", message="The body is missing.")])
-    field = field.removeprefix("data.").removeprefix("data[").strip()
-    return Refused("invalid_input", f"{field or 'The body'}: {text}.", [FieldProblem(field=field, message=text)])
+    field = problem.field.removeprefix("data.").removeprefix("data[").strip()
+    return Refused("invalid_input", f"{field or 'The body'}: {problem.message}.", [FieldProblem(field=field, message=problem.message)])
 
 
 def _detail(error: HTTPException) -> str:

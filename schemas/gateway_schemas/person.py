@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway_schemas.base import Currency, FieldValue, HostId, Input, Money, Output
 from gateway_schemas.manifest import Role
+from gateway_schemas.problem import FieldProblem
 from gateway_schemas.records import RecordRef
 
 ReferralState = Literal["pending", "qualified", "disqualified"]
@@ -91,9 +92,23 @@ class StatusUpdate(PersonPatch, frozen=True, kw_only=True):
 
 
 class StatusUpdates(Input, frozen=True, kw_only=True):
-    """Status updates, at most 1,000."""
+    """Status updates, at most 1,000; each is done or refused on its own."""
 
-    people: Annotated[list[StatusUpdate], Meta(min_length=1, max_length=1000)]
+    people: Annotated[list[Any], Meta(min_length=1, max_length=1000, description="Each a StatusUpdate.")]
+
+
+class StatusResult(Output, frozen=True, kw_only=True):
+    """What became of one status update of the request: ``person``, or ``problems``."""
+
+    index: int
+    person: str | None = None
+    problems: list[FieldProblem] = []
+
+
+class StatusResults(Output, frozen=True, kw_only=True):
+    """The answer to status updates, in the order of the request."""
+
+    results: list[StatusResult]
 
 
 class QualificationInput(Input, frozen=True, kw_only=True):

@@ -1,0 +1,24 @@
+"""``GET /v1/ledger``: where a day's accepted signups are."""
+
+from litestar import get
+
+from gateway.api.auth import Caller
+from gateway.flows import ledger as flow
+from gateway.flows.services import Services
+from gateway_schemas.events import Ledger
+
+
+@get("/v1/ledger", tags=["ledger"])
+async def get_ledger(caller: Caller, services: Services, account: str | None = None, day: str | None = None) -> Ledger:
+    """Return where the signups of a day are: delivered, refused, held, parked or under way; their sum is what was accepted.
+
+    The day is one of the account's time zone; without an account it is UTC, and a host key is needed.
+    """
+    if account is None:
+        caller.require_host()
+    else:
+        caller.require(account, "read")
+    return await flow.of_day(services, account, day)
+
+
+ROUTES = [get_ledger]

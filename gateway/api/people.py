@@ -1,0 +1,104 @@
+"""``/v1/accounts/{account}/people``: find people, change them, and what happened to them."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, get, patch
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from gateway.api.auth import Caller
+from gateway.api.signups import MAX_BATCH, json_body
+from gateway.errors import invalid
+from gateway.flows import people as flow
+from gateway.flows.intake import nul_in
+from gateway.flows.services import Services
+from gateway_schemas.base import Page
+from gateway_schemas.manifest import Role
+from gateway_schemas.person import Person, PersonPatch, StatusResults, StatusUpdates, Timeline
+from gateway_schemas.problem import FieldProblem
+
+TAGS = ["people"]
+Limit = Annotated[int, Parameter(ge=1, le=200)]
+Filter = Annotated[str | None, Parameter(max_length=400)]
+
+
+@get("/v1/accounts/{account:str}/people", tags=TAGS)
+async def list_people(
+    caller: Caller,
+    services: Services,
+    account: str,
+    campaign: Filter = None,
+    role: Role | None = None,
+    state: Filter = None,
+    q: Filter = None,
+    limit: Limit = 50,
+    cursor: Filter = None,
+) -> Page[Person]:
+    """Return people, newest first; ``q`` is part of a name, or a whole e-mail, code, external id or id."""
+    caller.require(account, "read")
+    for name, value in (("campaign", campaign), ("state", state), ("q", q), ("cursor", cursor)):
+        if nul_in(value) is not None:
+            raise invalid(FieldProblem(field=name, message="Leave out the character U+0000."))
+    query = flow.query_for(
+        services, account, campaign=campaign, role=role, state=state, q=q, limit=limit, cursor=cursor
+    )
+    return await flow.find_page(services, query)
+
+
+@get("/v1/accounts/{account:str}/people.csv", tags=TAGS)
+async def people_csv(
+    caller: Caller,
+    services: Services,
+    account: str,
+    campaign: Filter = None,
+    role: Role | None = None,
+    state: Filter = None,
+) -> Stream:
+    """Return people as CSV; spreadsheets take no cell for a formula."""
+    caller.require(account, "read")
+    parts = await flow.as_csv(services, flow.query_for(services, account, campaign=campaign, role=role, state=state))
+
+    async def encoded() -> AsyncIterator[bytes]:
+        async for part in parts:
+            yield part.encode()
+
+    headers = {"content-disposition": 'attachment; filename="people.csv"'}
+    return Stream(encoded(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@get("/v1/accounts/{account:str}/people/{person:str}", tags=TAGS)
+async def get_person(caller: Caller, services: Services, account: str, person: str) -> Person:
+    """Return one person, by ``per_…`` or ``ext:…``."""
+    caller.require(account, "read")
+    return await flow.find(services, account, person)
+
+
+@patch("/v1/accounts/{account:str}/people/{person:str}", tags=TAGS)
+async def patch_person(caller: Caller, services: Services, account: str, person: str, data: PersonPatch) -> Person:
+    """Change link, code, counts or names of one person; what is left out stays."""
+    caller.require(account, "signups")
+    if (where := nul_in(msgspec.to_builtins(data))) is not None:
+        raise invalid(FieldProblem(field=where, message="Leave out the character U+0000; it cannot be stored."))
+    return await flow.update(services, account, person, data)
+
+
+@patch("/v1/accounts/{account:str}/campaigns/{campaign:str}/people", tags=TAGS, request_max_body_size=MAX_BATCH)
+async def patch_people(
+    caller: Caller, services: Services, account: str, campaign: str, request: Request[Any, Any, Any]
+) -> StatusResults:
+    """Take up to 1,000 status updates, ``{"people": [{"person": …, "link"?, "code"?, "counts"?, …}]}``; each is done or refused on its own."""
+    caller.require(account, "signups")
+    updates = msgspec.convert(await json_body(request), StatusUpdates)
+    return StatusResults(results=await flow.update_many(services, account, campaign, updates.people))
+
+
+@get("/v1/accounts/{account:str}/people/{person:str}/timeline", tags=TAGS)
+async def get_timeline(caller: Caller, services: Services, account: str, person: str) -> Timeline:
+    """Return everything that happened to a person, and why the referral has qualified or has not yet."""
+    caller.require(account, "read")
+    return await flow.tell_timeline(services, account, person)
+
+
+ROUTES = [list_people, people_csv, get_person, patch_person, patch_people, get_timeline]

@@ -1,0 +1,222 @@
+"""Pushes: where a signup goes, what it sends (frozen at the first attempt), and what a failed one had done."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from sqlalchemy import and_, delete, exists, select, text, update
+
+from gateway.storage.connections import lane_of
+from gateway.storage.engine import AsyncConnection, among, insert
+from gateway.storage.tables import accounts, connections, pushes, setups, tasks
+from gateway.storage.wanted import wanted
+from gateway_schemas.base import FieldValue
+
+
+class Place(NamedTuple):
+    """What decides where a signup goes."""
+
+    account_id: str
+    campaign_id: str
+    role: str
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """The CRM connection of an account, and its setup for one campaign and role.
+
+    Attributes:
+        setup_id: Null when the role has no setup, so that nothing can go there.
+        active: False while it needs re-authorisation: its lane is held.
+        sources: What the setup maps, where that was asked for.
+    """
+
+    connection_id: str
+    integration: str
+    identity: str
+    active: bool
+    setup_id: str | None
+    sources: frozenset[str] = frozenset()
+
+    @property
+    def lane(self) -> str:
+        """The lane of the vendor tenant."""
+        return lane_of(self.integration, self.identity)
+
+
+async def lock_accounts(conn: AsyncConnection, account_ids: Collection[str], *, change: bool = False) -> None:
+    """Keep the CRM side of accounts from changing (``change``: keep signups from coming in) until the commit.
+
+    A signup that sees no connection is held; a connection that becomes active releases what is held. Without this the two could
+    miss each other, and the signup would be held for ever. SQLite has one writer at a time and needs no lock.
+    """
+    if conn.dialect.name == "postgresql" and account_ids:
+        statement = select(accounts.c.id).where(among(conn, accounts.c.id, account_ids)).order_by(accounts.c.id)
+        await conn.execute(statement.with_for_update(read=not change, key_share=change))
+
+
+async def destinations(
+    conn: AsyncConnection, places: Collection[Place], *, sources: bool = False
+) -> dict[Place, Destination]:
+    """Return where signups of these places go; places of accounts without a connected CRM are left out.
+
+    Args:
+        conn: A connection.
+        places: Accounts, campaigns and roles.
+        sources: Read what the setups map, too.
+    """
+    if not places:
+        return {}
+    given = wanted(conn, Place._fields, sorted(places))
+    crm = and_(
+        connections.c.account_id == given.c.account_id,
+        connections.c.category == "crm",
+        connections.c.state.in_(["active", "needs_reauth"]),
+        connections.c.identity.is_not(None),
+    )
+    setup = and_(
+        setups.c.connection_id == connections.c.id,
+        setups.c.campaign_id == given.c.campaign_id,
+        setups.c.role == given.c.role,
+    )
+    statement = select(
+        given.c.account_id, given.c.campaign_id, given.c.role,
+        connections.c.id, connections.c.integration, connections.c.identity, connections.c.state, setups.c.id.label("setup_id"),
+        *([setups.c.body] if sources else []),
+    ).select_from(given.join(connections, crm).outerjoin(setups, setup))  # fmt: skip
+    return {
+        Place(row.account_id, row.campaign_id, row.role): Destination(
+            connection_id=row.id,
+            integration=row.integration,
+            identity=row.identity,
+            active=row.state == "active",
+            setup_id=row.setup_id,
+            sources=frozenset(entry["source"] for entry in row.body["mapping"])
+            if sources and row.body
+            else frozenset(),
+        )
+        for row in await conn.execute(statement)
+    }
+
+
+async def left_behind(
+    conn: AsyncConnection, account_id: str, kind: str, lane: str, limit: int = 500
+) -> list[dict[str, Any]]:
+    """Return the arguments and ids of waiting and parked tasks of an account in the lanes of CRMs that it has left."""
+    left = await conn.execute(
+        select(connections.c.integration, connections.c.identity)
+        .where(
+            connections.c.account_id == account_id, connections.c.category == "crm", connections.c.identity.is_not(None)
+        )
+        .distinct()
+    )
+    lanes = {lane_of(integration, identity) for integration, identity in left} - {lane}
+    if not lanes:
+        return []
+    live = text("(tasks.state = 'available' or tasks.state = 'parked')")  # literal, for the partial indexes
+    statement = (
+        select(tasks.c.id, tasks.c.args)
+        .where(tasks.c.lane.in_(sorted(lanes)), live, tasks.c.kind == kind, tasks.c.account_id == account_id)
+        .limit(limit)
+    )
+    return [{"task": row.id, **row.args} for row in await conn.execute(statement)]
+
+
+# --- what is sent ----------------------------------------------------------------------------------
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a push sends; the same at every attempt until a refusal proves that nothing was written."""
+
+    reference: str
+    role: Literal["referred", "referrer"]
+    campaign_name: str
+    email: str
+    values: dict[str, dict[str, FieldValue]]
+    target: str
+    target_options: dict[str, str]
+    duplicates: str
+    notes: list[str] = []
+
+
+class PushRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The frozen push of a person to one connection; ``steps`` is what a failed task had done."""
+
+    person_id: str
+    connection_id: str
+    setup_id: str
+    frozen: Frozen | None
+    frozen_at: datetime
+    steps: dict[str, Any] | None
+
+
+async def freeze(
+    conn: AsyncConnection, person_id: str, connection_id: str, setup_id: str, frozen: Frozen, now: datetime
+) -> None:
+    """Store what a push sends; what was frozen first stays."""
+    statement = insert(conn, pushes).values(
+        person_id=person_id, connection_id=connection_id, setup_id=setup_id, frozen=frozen, frozen_at=now
+    )
+    new = statement.excluded
+    await conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=[pushes.c.person_id, pushes.c.connection_id],
+            set_={"frozen": new.frozen, "frozen_at": new.frozen_at, "setup_id": new.setup_id},
+            where=pushes.c.frozen.is_(None),
+        )
+    )
+
+
+async def get(conn: AsyncConnection, person_id: str, integration: str, identity: str) -> PushRow | None:
+    """Return the push of a person to a vendor tenant, by whichever of the account's connections to it."""
+    statement = (
+        select(
+            pushes.c.person_id,
+            pushes.c.connection_id,
+            pushes.c.setup_id,
+            pushes.c.frozen,
+            pushes.c.frozen_at,
+            pushes.c.steps,
+        )
+        .join_from(pushes, connections, connections.c.id == pushes.c.connection_id)
+        .where(
+            pushes.c.person_id == person_id,
+            connections.c.integration == integration,
+            connections.c.identity == identity,
+        )
+        .order_by(pushes.c.frozen_at.desc())
+        .limit(1)
+    )
+    row = (await conn.execute(statement)).one_or_none()
+    return None if row is None else msgspec.convert(row._asdict(), PushRow)
+
+
+async def thaw(conn: AsyncConnection, person_id: str) -> None:
+    """Forget the frozen values, so that the next attempt maps anew; only after a refusal that proves that nothing was written."""
+    await conn.execute(update(pushes).where(pushes.c.person_id == person_id).values(frozen=None))
+
+
+async def keep_steps(
+    conn: AsyncConnection, person_id: str, connection_id: str, setup_id: str, steps: dict[str, Any], now: datetime
+) -> None:
+    """Remember what a task that ended for good had done, for a replay."""
+    statement = insert(conn, pushes).values(
+        person_id=person_id, connection_id=connection_id, setup_id=setup_id, frozen=None, frozen_at=now, steps=steps
+    )
+    await conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=[pushes.c.person_id, pushes.c.connection_id], set_={"steps": statement.excluded.steps}
+        )
+    )
+
+
+async def keep_task_steps(conn: AsyncConnection, person_id: str, task_id: str) -> None:
+    """Remember what a task that used up its attempts had done; without a frozen push it had done nothing."""
+    steps = select(tasks.c.steps).where(tasks.c.id == task_id).scalar_subquery()
+    begun = exists().where(tasks.c.id == task_id, tasks.c.steps.is_not(None))
+    await conn.execute(update(pushes).where(pushes.c.person_id == person_id, begun).values(steps=steps))
+
+
+async def forget(conn: AsyncConnection, person_id: str) -> None:
+    """Forget what was sent for a person; the next push starts from nothing."""
+    await conn.execute(delete(pushes).where(pushes.c.person_id == person_id))

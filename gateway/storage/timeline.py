@@ -1,0 +1,65 @@
+"""The timeline of a person: what happened, in words for people and in a stable word for programs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from gateway.storage.columns import new_id
+from gateway.storage.engine import AsyncConnection, insert
+from gateway.storage.tables import timeline
+from gateway_schemas.person import TimelineEntry
+
+
+class NewEntry(msgspec.Struct, frozen=True):
+    """Something that happened to a person.
+
+    Attributes:
+        kind: Stable word, for example ``signup.accepted``.
+        text: The same in a sentence for people.
+        data: Ids and values that belong to it, JSON.
+    """
+
+    person_id: str
+    account_id: str
+    kind: str
+    text: str
+    data: dict[str, Any] = {}
+
+
+async def add(conn: AsyncConnection, entries: Sequence[NewEntry], now: datetime) -> None:
+    """Add entries, in this order, in one statement."""
+    if not entries:
+        return
+    rows = [
+        {
+            "id": new_id("tml"),
+            "person_id": one.person_id,
+            "account_id": one.account_id,
+            "at": now,
+            "kind": one.kind,
+            "text": one.text,
+            "data": one.data,
+        }
+        for one in entries
+    ]
+    # ids of one millisecond are random behind it: sorted, they keep the order in which things happened
+    for row, identifier in zip(rows, sorted(str(row["id"]) for row in rows), strict=True):
+        row["id"] = identifier
+    await conn.execute(insert(conn, timeline), rows)
+
+
+async def of_person(conn: AsyncConnection, person_id: str, limit: int = 1_000) -> list[TimelineEntry]:
+    """Return what happened to a person, oldest first; the newest ``limit`` entries."""
+    statement = (
+        select(timeline.c.at, timeline.c.kind, timeline.c.text, timeline.c.data)
+        .where(timeline.c.person_id == person_id)
+        .order_by(timeline.c.id.desc())
+        .limit(limit)
+    )
+    found = [
+        TimelineEntry(at=at, kind=kind, text=text, data=data) for at, kind, text, data in await conn.execute(statement)
+    ]
+    return found[::-1]
