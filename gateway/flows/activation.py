@@ -7,13 +7,14 @@ import structlog
 
 from gateway.errors import Refused
 from gateway.flows import inbound, signup
+from gateway.flows.campaign import check_task
 from gateway.flows.connect import AUTHORISATION_LIFE, EVENT_OF_STATE, OPEN_STATES, hash_of, state_at, wrong_state
 from gateway.flows.credentials import SECRET, TokenMemory, Tokens
 from gateway.flows.opening import FORM
 from gateway.flows.reauth import start_traffic, tell_host
 from gateway.flows.services import Services
 from gateway.plugins import Integration
-from gateway.storage import adoption, connections, pushes
+from gateway.storage import adoption, campaigns, connections, pushes
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.tasks import insert_tasks
@@ -172,10 +173,12 @@ async def _activate(
     )
     assert active is not None
     if row.activated_at is None:
-        await adoption.adopt(conn, active, await connections.previous(conn, active), now)
+        await adoption.adopt(conn, active, await connections.previous(conn, active))
     await start_traffic(conn, active)
     if active.category == "crm":
         await insert_tasks(conn, inbound.tasks_after_activation(active, now), now)
+        if await campaigns.setups_of(conn, active.id):  # the vendor may have changed while nobody looked
+            await insert_tasks(conn, [check_task(active.id, active.account_id, connections.lane(active))], now)
         await signup.released_by_connection(conn, active, now)
     if row.state != "active":
         await tell_host(conn, "connection.activated", active, now)

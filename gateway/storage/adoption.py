@@ -4,7 +4,6 @@ Setups, links and checkpoints, and with them what was seen of records and which 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Table, exists, update
@@ -17,18 +16,17 @@ from gateway.storage.tables import claims, pushes, record_states
 __all__ = ["adopt"]
 
 
-async def adopt(conn: AsyncConnection, row: ConnectionRow, previous: Sequence[ConnectionRow], now: datetime) -> None:
+async def adopt(conn: AsyncConnection, row: ConnectionRow, previous: Sequence[ConnectionRow]) -> None:
     """Give all that belongs to the account's earlier connections to a new one to the same vendor tenant.
 
     Args:
         conn: The writer's connection.
         row: The new connection; it has its identity.
         previous: The account's disconnected connections to the same tenant, newest first.
-        now: The time.
     """
     if row.identity is None or not previous:
         return
-    await campaigns.adopt(conn, row.account_id, row.integration, row.identity, row.id, now)
+    await campaigns.adopt(conn, row.account_id, row.integration, row.identity, row.id)
     await links.adopt(conn, row.account_id, row.integration, row.identity, row.id)
     await checkpoints.adopt(conn, previous[0].id, row.id)
     earlier = [one.id for one in previous]

@@ -211,7 +211,7 @@ async def mark(
 
 
 async def adopt(
-    conn: AsyncConnection, account_id: str, integration: str, identity: str, new_connection_id: str, now: datetime
+    conn: AsyncConnection, account_id: str, integration: str, identity: str, new_connection_id: str
 ) -> list[SetupRow]:
     """Give an account's setups of disconnected connections to a new connection to the same vendor identity.
 

@@ -168,16 +168,16 @@ async def test_a_new_connection_to_the_same_tenant_adopts_what_earlier_ones_left
         setup("set_7", campaign_id="autumn", connection_id="con_4"),  # saved over the new connection already
     ):
         await write(database, campaigns.save_setup, row)
-    adopted = await write(database, campaigns.adopt, "acme", "toy", "t1", "con_4", NOW)
+    adopted = await write(database, campaigns.adopt, "acme", "toy", "t1", "con_4")
     assert {row.id for row in adopted} == {"set_2", "set_3"}
     assert {row.id for row in await read(database, campaigns.setups_of, "con_4")} == {"set_2", "set_3", "set_7"}
-    assert await write(database, campaigns.adopt, "acme", "toy", "t1", "con_4", NOW) == []
+    assert await write(database, campaigns.adopt, "acme", "toy", "t1", "con_4") == []
 
 
 async def test_setups_of_an_open_connection_are_not_adopted(database, account):
     await write(database, connections.add, connection("con_1"))
     await write(database, campaigns.save_setup, setup())
-    assert await write(database, campaigns.adopt, "acme", "toy", "t1", "con_9", NOW) == []
+    assert await write(database, campaigns.adopt, "acme", "toy", "t1", "con_9") == []
 
 
 async def test_active_connections_with_setups_are_checked(database, account):

@@ -235,8 +235,17 @@ def test_every_source_type_fits_text_and_none_fits_what_we_cannot_write():
         assert {"text", "long_text"} <= types <= set(get_args(FieldType)) - {"other"}
 
 
-EXAMPLES = {"text": "Small", "number": 4, "date": "2026-01-01", "datetime": datetime(2026, 1, 1, tzinfo=UTC), "boolean": True,
-            "email": "a@example.com", "phone": "+12025550123", "url": "https://a.example", "option": "1"}  # fmt: skip
+EXAMPLES = {
+    "text": "Small",
+    "number": 4,
+    "date": "2026-01-01",
+    "datetime": datetime(2026, 1, 1, tzinfo=UTC),
+    "boolean": True,
+    "email": "a@example.com",
+    "phone": "+12025550123",
+    "url": "https://a.example",
+    "option": "1",
+}
 
 
 @pytest.mark.parametrize("source", get_args(SourceType))

@@ -402,10 +402,18 @@ def test_a_target_may_be_offered_to_one_role():
         (rule(parameters={"pipeline": "1"}), "qualification.parameters.stage", "required"),
         (rule(parameters={"pipeline": "1", "stage": "99"}), "qualification.parameters.stage", "unknown_option"),
         (rule(parameters={"pipeline": "2", "stage": "11"}), "qualification.parameters.stage", "unknown_option"),
-        (rule(parameters={"pipeline": "1", "stage": "11", "x": "1"}), "qualification.parameters.x", "unknown_parameter"),
-        (rule(parameters={"pipeline": "1", "stage": "11", "status": "old"}), "qualification.parameters.status", "unknown_option"),
+        (
+            rule(parameters={"pipeline": "1", "stage": "11", "x": "1"}),
+            "qualification.parameters.x",
+            "unknown_parameter",
+        ),
+        (
+            rule(parameters={"pipeline": "1", "stage": "11", "status": "old"}),
+            "qualification.parameters.status",
+            "unknown_option",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_rule_is_named(given, path, code):
     assert problems(qualification=given) == [(path, code)]
 
@@ -432,9 +440,12 @@ def test_a_rule_that_nothing_reverses_is_not_reversible():
         (rule(match="exactly"), {"pipeline": ["1"], "stage": ["11"]}),
         (rule(parameters={"pipeline": "1", "stage": "12"}), {"pipeline": ["1"], "stage": ["12"]}),
         (rule(parameters={"pipeline": "1", "stage": "13"}), {"pipeline": ["1"], "stage": ["13"]}),
-        (rule(parameters={"pipeline": "1", "stage": "12", "status": "busy"}), {"pipeline": ["1"], "stage": ["12"], "status": ["busy", "done"]}),
+        (
+            rule(parameters={"pipeline": "1", "stage": "12", "status": "busy"}),
+            {"pipeline": ["1"], "stage": ["12"], "status": ["busy", "done"]},
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_counts_is_written_out(given, accepts):
     found = checked(qualification=given)
     assert found.problems == []
@@ -511,13 +522,17 @@ def test_nothing_is_read_for_a_target_that_is_not_there():
     st.builds(
         SetupInput,
         target=st.sampled_from(["lead", "contact", "x"]),
-        target_options=st.dictionaries(st.sampled_from(["pipeline", "stage", "owner", "x"]), st.sampled_from(["1", "10", "u1", ""])),
+        target_options=st.dictionaries(
+            st.sampled_from(["pipeline", "stage", "owner", "x"]), st.sampled_from(["1", "10", "u1", ""])
+        ),
         mapping=st.lists(
             st.builds(
                 MappingEntry,
                 record_kind=st.sampled_from(["contact", "lead", "deal", "x"]),
                 field=st.sampled_from([one.key for kind in FIELDS.values() for one in kind] + ["x"]),
-                source=st.sampled_from(["person.code", "referrer.email", "person.fields.size", "campaign.name", "x", ""]),
+                source=st.sampled_from(
+                    ["person.code", "referrer.email", "person.fields.size", "campaign.name", "x", ""]
+                ),
             ),
             max_size=4,
         ),
@@ -526,7 +541,7 @@ def test_nothing_is_read_for_a_target_that_is_not_there():
         qualification=st.one_of(st.none(), st.just(rule()), st.just(QualificationRule(trigger="x"))),
     ),
     st.sampled_from(["referred", "referrer"]),
-)  # fmt: skip
+)
 def test_what_passes_the_check_passes_it_again(body, role):
     first = check(MANIFEST, CAMPAIGN, role, body, live_for(role, body), Locality())
     msgspec.json.encode(first)
