@@ -334,8 +334,8 @@ def next_step(services: Services, row: ConnectionRow, state: str | None = None) 
     if step is None:
         return None
     if step.kind == "redirect":
-        url = authorise_url(services, integration, state) if state is not None else None
-        expires_at = services.clock.now() + AUTHORISATION_LIFE if state is not None else row.expires_at
+        url = authorise_url(services, integration, state) if state else None
+        expires_at = services.clock.now() + AUTHORISATION_LIFE if state else row.expires_at
         return NextStep(
             kind="redirect",
             step=step.key,

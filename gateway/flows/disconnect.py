@@ -13,6 +13,7 @@ import structlog
 
 from gateway.flows.connect import close
 from gateway.flows.credentials import TokenMemory, Tokens, revoke, stored_tokens
+from gateway.flows.endpoints import remove_subscriptions
 from gateway.flows.opening import open_connection
 from gateway.flows.reauth import tell_host
 from gateway.flows.services import Services
@@ -56,6 +57,7 @@ async def disconnect(services: Services, row: ConnectionRow, *, reason: str = "b
     async def write(conn: AsyncConnection) -> ConnectionRow | None:
         closed = await close(conn, row, reason, now)
         if closed is not None:
+            await remove_subscriptions(services, conn, row.id, now)
             await insert_tasks(conn, [_finish_task(closed, now)], now)
         return closed
 
@@ -82,6 +84,7 @@ async def uninstalled(services: Services, integration: Integration, notice: Unin
             if row.activated_at is None or another:
                 continue
             await close(conn, row, "uninstalled", now)
+            await remove_subscriptions(services, conn, row.id, now)
             await services.vault.delete(conn, row.id)
             closed.append(row.id)
         for installation in await installations.end_of_identity(conn, integration.key, notice.identity, now):

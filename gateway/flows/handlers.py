@@ -1,10 +1,10 @@
 """Every task kind and every periodic piece of work, joined: one line a flow."""
 
-from gateway.flows import attention, connect, credentials, feeds, inbound, installations, notify, push, rewards, signup, status, subscriptions, sweep
+from gateway.flows import app_calls, attention, disconnect, feeds, inbound, installations, keepalive, notify, push, rewards, signup, status, subscriptions, sweep
 from gateway.flows.services import Services
 from gateway.storage.running import Handler, Periodic
 
-FLOWS = (signup, push, status, inbound, subscriptions, feeds, sweep, rewards, notify, connect, credentials, installations, attention)
+FLOWS = (signup, push, status, inbound, app_calls, subscriptions, feeds, sweep, rewards, notify, disconnect, keepalive, installations, attention)
 
 
 def handlers(services: Services) -> dict[str, Handler]:

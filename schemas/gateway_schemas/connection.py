@@ -1,7 +1,9 @@
 """Connections: an account's authorised link to one vendor tenant."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from gateway_schemas.base import Input, Output
 
@@ -22,6 +24,18 @@ class StepInput(Input, frozen=True, kw_only=True):
     """The values of one connect step, by the manifest's field keys."""
 
     values: dict[str, str]
+
+
+class ReauthoriseInput(Input, frozen=True, kw_only=True):
+    """Where the browser goes after a re-authorisation; left out: as when the connection was begun."""
+
+    return_url: str | None = None
+
+
+class ClaimInput(Input, frozen=True, kw_only=True):
+    """Which marketplace install to claim: the one-time code of its page; null: that of this browser's cookie."""
+
+    code: Annotated[str, Meta(max_length=40)] | None = None
 
 
 class NextStep(Output, frozen=True, kw_only=True):

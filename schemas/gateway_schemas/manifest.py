@@ -298,3 +298,21 @@ class Manifest(Output, frozen=True, kw_only=True):
     cannot: list[Limitation] = []
     help_url: str | None = None
     settings: list[ReceivedSetting] = []
+
+
+class CatalogueEntry(Output, frozen=True, kw_only=True):
+    """An integration of the catalogue.
+
+    Attributes:
+        usable: It can be connected; else ``problem`` says why not (only host keys see those without a manifest).
+        version: Of the plugin's distribution.
+        capabilities: What it implements.
+        manifest: What it says of itself; null when it could not be loaded.
+    """
+
+    key: str
+    usable: bool
+    problem: str | None
+    version: str
+    capabilities: list[str]
+    manifest: Manifest | None

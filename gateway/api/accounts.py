@@ -1,0 +1,75 @@
+"""``/v1/accounts``: the host's customers, their keys, and links that open the console."""
+
+from typing import Annotated
+
+from litestar import Response, delete, get, post, put
+from litestar.params import Parameter
+
+from gateway.api.auth import Caller
+from gateway.flows import accounts as flow
+from gateway.flows.services import Services
+from gateway_schemas.account import Account, AccountInput, Key, KeyInput, SessionLink
+from gateway_schemas.base import Page
+
+TAGS = ["accounts"]
+
+
+@put("/v1/accounts/{account:str}", tags=TAGS)
+async def put_account(caller: Caller, services: Services, account: str, data: AccountInput) -> Response[Account]:
+    """Say who an account is: made when it is new (201), changed when it is known (200)."""
+    caller.require_host()
+    caller.require(account, "manage")
+    stored, made = await flow.put_account(services, account, data)
+    return Response(stored, status_code=201 if made else 200)
+
+
+@get("/v1/accounts/{account:str}", tags=TAGS)
+async def get_account(caller: Caller, services: Services, account: str) -> Account:
+    """Return one account."""
+    caller.require(account, "read")
+    return await flow.get_account(services, account)
+
+
+@get("/v1/accounts", tags=TAGS)
+async def list_accounts(
+    caller: Caller,
+    services: Services,
+    limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
+    cursor: str | None = None,
+) -> Page[Account]:
+    """Return all accounts, by id."""
+    caller.require_host()
+    return await flow.list_accounts(services, cursor=cursor, limit=limit)
+
+
+@post("/v1/accounts/{account:str}/keys", tags=TAGS)
+async def make_key(caller: Caller, services: Services, account: str, data: KeyInput) -> Key:
+    """Make a key for one account; ``key`` is shown in this answer alone."""
+    caller.require_host()
+    caller.require(account, "manage")
+    return await flow.make_key(services, account, data)
+
+
+@get("/v1/accounts/{account:str}/keys", tags=TAGS)
+async def list_keys(caller: Caller, services: Services, account: str) -> list[Key]:
+    """Return an account's keys that are not revoked, without their secrets."""
+    caller.require(account, "manage")
+    return await flow.list_keys(services, account)
+
+
+@delete("/v1/accounts/{account:str}/keys/{key:str}", tags=TAGS)
+async def revoke_key(caller: Caller, services: Services, account: str, key: str) -> None:
+    """Revoke a key; it opens nothing from now on."""
+    caller.require(account, "manage")
+    await flow.revoke_key(services, account, key)
+
+
+@post("/v1/accounts/{account:str}/sessions", tags=TAGS)
+async def make_session(caller: Caller, services: Services, account: str) -> SessionLink:
+    """Make a link that opens the console for one account: good for one use and five minutes."""
+    caller.require_host()
+    caller.require(account, "manage")
+    return await flow.make_session_link(services, account)
+
+
+ROUTES = [put_account, get_account, list_accounts, make_key, list_keys, revoke_key, make_session]

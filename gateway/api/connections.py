@@ -1,0 +1,114 @@
+"""``/v1/accounts/{account}/connections`` and ``/v1/connections``: connect, go on, show, disconnect."""
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, delete, get, post
+from litestar.params import Parameter
+
+from gateway.api.auth import Caller
+from gateway.errors import not_found
+from gateway.flows import connect, disconnect, installations, steps
+from gateway.flows.accounts import existing
+from gateway.flows.connect import shown
+from gateway.flows.health import health_of
+from gateway.flows.services import Services
+from gateway.storage import connections
+from gateway.storage.connections import ConnectionRow
+from gateway_schemas.base import Page
+from gateway_schemas.connection import (
+    ClaimInput,
+    Connection,
+    ConnectInput,
+    DisconnectReceipt,
+    ReauthoriseInput,
+    StepInput,
+)
+
+TAGS = ["connections"]
+CLAIM_COOKIE = "gateway_claim"
+
+
+@post("/v1/accounts/{account:str}/connections", tags=TAGS)
+async def begin(caller: Caller, services: Services, account: str, data: ConnectInput) -> Response[Connection]:
+    """Connect an integration: answers with what has to happen next (201), or with the connection that is open (200)."""
+    caller.require(account, "manage")
+    started = await steps.begin(services, account, data)
+    answer = shown(services, started.row, state=started.state)
+    return Response(answer, status_code=201 if started.created else 200)
+
+
+@get("/v1/accounts/{account:str}/connections", tags=TAGS)
+async def list_connections(
+    caller: Caller,
+    services: Services,
+    account: str,
+    limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
+    cursor: str | None = None,
+) -> Page[Connection]:
+    """Return an account's connections, newest first, those that were disconnected too."""
+    caller.require(account, "read")
+    async with services.database.read() as conn:
+        await existing(conn, account)
+        rows = await connections.list_of_account(conn, account, before=cursor, limit=limit + 1)
+    found = [shown(services, row) for row in rows[:limit]]
+    return Page(data=found, next=found[-1].id if len(rows) > limit else None)
+
+
+@post("/v1/accounts/{account:str}/installations/claim", status_code=200, tags=TAGS)
+async def claim(
+    request: Request[Any, Any, Any], caller: Caller, services: Services, account: str, data: ClaimInput
+) -> Connection:
+    """Give an install that began in a vendor's marketplace to this account, by its one-time code or the browser's cookie."""
+    caller.require(account, "manage")
+    row = await installations.claim(services, account, code=data.code, cookie=request.cookies.get(CLAIM_COOKIE))
+    return shown(services, row)
+
+
+@get("/v1/connections/{connection:str}", tags=TAGS)
+async def get_connection(caller: Caller, services: Services, connection: str) -> Connection:
+    """Return a connection: its state, how it is doing, and what has to happen next."""
+    row = await _row(caller, services, connection, "read")
+    return shown(services, row, health=await health_of(services, row))
+
+
+@post("/v1/connections/{connection:str}/steps/{step:str}", status_code=200, tags=TAGS)
+async def submit(caller: Caller, services: Services, connection: str, step: str, data: StepInput) -> Connection:
+    """Send the values of a form step; they are checked at the vendor before they are stored."""
+    row = await _row(caller, services, connection, "manage")
+    return shown(services, await steps.submit(services, row, step, data))
+
+
+@post("/v1/connections/{connection:str}/approve", status_code=200, tags=TAGS)
+async def approve(caller: Caller, services: Services, connection: str) -> Connection:
+    """Approve a connection that waits for the operator."""
+    caller.require_host()
+    row = await _row(caller, services, connection, "manage")
+    return shown(services, await steps.approve(services, row))
+
+
+@post("/v1/connections/{connection:str}/reauthorise", status_code=200, tags=TAGS)
+async def reauthorise(
+    caller: Caller, services: Services, connection: str, data: ReauthoriseInput | None = None
+) -> Connection:
+    """Authorise a connection again: answers with where to go, or the form to fill in; until then it stays as it is."""
+    row = await _row(caller, services, connection, "manage")
+    started = await connect.reauthorise(services, row, data.return_url if data is not None else None)
+    return shown(services, started.row, state=started.state or "")
+
+
+@delete("/v1/connections/{connection:str}", status_code=200, tags=TAGS)
+async def end(caller: Caller, services: Services, connection: str) -> DisconnectReceipt:
+    """Disconnect, or cancel what is not connected yet; works also when the vendor is down, and says what is left to do."""
+    row = await _row(caller, services, connection, "manage")
+    return await disconnect.disconnect(services, row)
+
+
+async def _row(caller: Caller, services: Services, connection_id: str, scope: str) -> ConnectionRow:
+    row = await connect.find(services, connection_id)
+    if not caller.sees(row.account_id):
+        raise not_found("connection", connection_id)
+    caller.require(row.account_id, scope)
+    return row
+
+
+ROUTES = [begin, list_connections, claim, get_connection, submit, approve, reauthorise, end]

@@ -1,0 +1,121 @@
+"""``/v1/oauth/{integration}/callback``: where vendors send browsers back to, and say that a customer removed our app."""
+
+from html import escape
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from litestar import Request, Response, delete, get
+from litestar.datastructures import Cookie
+
+from gateway.api.connections import CLAIM_COOKIE
+from gateway.api.problems import refused_for
+from gateway.errors import Refused
+from gateway.flows import installations, oauth
+from gateway.flows.installations import Installed
+from gateway.flows.services import Services
+from gateway.sdk.errors import PluginError
+from gateway.sdk.inbound import InboundRequest
+from gateway.storage.connections import ConnectionRow
+
+TAGS = ["connections"]
+PATH = "/v1/oauth/{integration:str}/callback"
+
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+"""No script, no frame, and no address of this page (it held a code) to anybody else."""
+
+
+@get(PATH, tags=TAGS, security=[], media_type="text/html")
+async def come_back(request: Request[Any, Any, Any], services: Services, integration: str) -> Response[str]:
+    """Take a browser back from a vendor's authorisation and show, or tell the ``return_url``, what became of it."""
+    query = {name: str(value) for name, value in request.query_params.items()}
+    try:
+        if "state" in query:
+            if len(request.query_params.getall("state")) > 1:
+                raise Refused("state_invalid", "The authorisation came back with two states. Begin again.")
+            back = await oauth.come_back(services, integration, query)
+            return _connected(services, back.row, back.error)
+        if "error" in query or not query.get("code"):
+            raise Refused("authorisation_denied", "The vendor sent no authorisation. Begin again to connect.")
+        return _installed(services, await installations.install(services, integration, query["code"]))
+    except (Refused, PluginError) as error:
+        return _refused(services, refused_for(error))
+
+
+@delete(PATH, tags=TAGS, status_code=200, security=[])
+async def uninstalled(request: Request[Any, Any, Any], services: Services, integration: str) -> dict[str, int]:
+    """Take a vendor's call that a customer removed our app there; it proves where it comes from."""
+    call = InboundRequest(
+        method=request.method,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        query={name: str(value) for name, value in request.query_params.items()},
+        body=await request.body(),
+    )
+    return {"disconnected": await oauth.take_uninstall(services, integration, call)}
+
+
+# --- pages ---------------------------------------------------------------------------------------------
+
+
+def _connected(services: Services, row: ConnectionRow | None, error: Exception | None) -> Response[str]:
+    refused = refused_for(error) if error is not None else None
+    if row is not None and row.return_url is not None:
+        told = {"connection": row.id, "state": row.state, **({"problem": refused.code} if refused else {})}
+        return Response("", status_code=303, headers={**HEADERS, "location": _with_query(row.return_url, told)})
+    if refused is not None:
+        return _refused(services, refused)
+    name = escape(row.name or row.integration) if row is not None else ""
+    if row is not None and row.state != "active":
+        return _page(200, "Almost done", f"<p>{name}: go back to the page you came from for the next step.</p>")
+    limits = "".join(f"<li>{escape(one.message)}</li>" for one in row.limitations) if row is not None else ""
+    more = f"<p>What this connection cannot do:</p><ul>{limits}</ul>" if limits else ""
+    return _page(200, "Connected", f"<p>{name} is connected. You can close this window.</p>{more}")
+
+
+def _installed(services: Services, installed: Installed) -> Response[str]:
+    body = (
+        f"<p>{escape(installed.name)} is installed, and waits for the account that it belongs to.</p>"
+        f"<p>Open your referral account in this browser and confirm, or enter this code there within the hour:</p>"
+        f"<p class=code>{escape(installed.code)}</p>"
+    )
+    cookie = Cookie(
+        key=CLAIM_COOKIE,
+        value=installed.cookie,
+        max_age=round(installations.LIFE.total_seconds()),
+        path="/",
+        httponly=True,
+        secure=services.settings.public_url.startswith("https://"),
+        samesite="lax",
+    )
+    return _page(200, "One more step", body, [cookie])
+
+
+def _refused(services: Services, refused: Refused) -> Response[str]:
+    contact = services.settings.support_contact
+    whom = f"<p>Questions: {escape(contact)}</p>" if contact else ""
+    body = f"<p>{escape(refused.detail)}</p><p>Nothing was connected ({escape(refused.code)}).</p>{whom}"
+    return _page(refused.kind.status, refused.kind.title, body)
+
+
+def _page(status: int, title: str, body: str, cookies: list[Cookie] | None = None) -> Response[str]:
+    html = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:4rem auto;padding:0 1rem}"
+        ".code{font:600 1.5rem ui-monospace,monospace}</style>"
+        f"</head><body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
+    )
+    return Response(html, status_code=status, headers=HEADERS, media_type="text/html", cookies=cookies or [])
+
+
+def _with_query(url: str, told: dict[str, str]) -> str:
+    parts = urlsplit(url)
+    query = "&".join(part for part in (parts.query, urlencode(told)) if part)
+    return urlunsplit(parts._replace(query=query))
+
+
+ROUTES = [come_back, uninstalled]
