@@ -1,0 +1,57 @@
+"""Rewards: list an account's, and say that one was paid or will not be."""
+
+from typing import Annotated, Literal
+
+from litestar import get, post
+from litestar.params import Parameter
+
+from gateway.api.auth import Caller
+from gateway.errors import not_found
+from gateway.flows import rewards
+from gateway.flows.services import Services
+from gateway_schemas.base import Page
+from gateway_schemas.campaign import Reward, RewardDecision
+
+Limit = Annotated[int, Parameter(ge=1, le=200)]
+State = Literal["held", "due", "issued", "cancelled"]
+
+
+@get("/v1/accounts/{account:str}/rewards")
+async def list_rewards(
+    account: str,
+    caller: Caller,
+    services: Services,
+    state: State | None = None,
+    cursor: str | None = None,
+    limit: Limit = 50,
+) -> Page[Reward]:
+    """List an account's rewards, newest first."""
+    caller.require(account, "read")
+    return await rewards.find_rewards(services, account, state=state, after=cursor, limit=limit)
+
+
+@post("/v1/rewards/{reward:str}/issued", status_code=200)
+async def mark_issued(reward: str, caller: Caller, services: Services, data: RewardDecision | None = None) -> Reward:
+    """Say that a due reward was paid; saying it again changes nothing."""
+    return await rewards.mark_reward_issued(
+        services, await _account_of(services, caller, reward), reward, reason=data.reason if data else None
+    )
+
+
+@post("/v1/rewards/{reward:str}/cancelled", status_code=200)
+async def mark_cancelled(reward: str, caller: Caller, services: Services, data: RewardDecision | None = None) -> Reward:
+    """Say that a held or due reward will not be paid; saying it again changes nothing."""
+    return await rewards.cancel_reward(
+        services, await _account_of(services, caller, reward), reward, reason=data.reason if data else None
+    )
+
+
+async def _account_of(services: Services, caller: Caller, reward_id: str) -> str:
+    account = await rewards.owner_of(services, reward_id)
+    if not caller.sees(account):
+        raise not_found("reward", reward_id)
+    caller.require(account, "signups")
+    return account
+
+
+ROUTES = [list_rewards, mark_issued, mark_cancelled]
