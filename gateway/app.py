@@ -156,6 +156,7 @@ def create_app(services: Services, *, worker: Worker | None = None) -> Litestar:
         exception_handlers={Exception: problem_response},
         request_max_body_size=MAX_BODY,
         openapi_config=_openapi(),
+        logging_config=None,
         lifespan=[run_worker],
         signature_types=[Services],
     )

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import get, post
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
@@ -20,7 +20,7 @@ from gateway_schemas.events import Delivery, DeliveryState, ReplayInput, ReplayR
 async def list_deliveries(
     caller: Caller,
     services: Services,
-    state: DeliveryState | None = None,
+    in_state: Annotated[DeliveryState | None, QueryParameter(name="state")] = None,
     account: str | None = None,
     endpoint: str | None = None,
     cursor: str | None = None,
@@ -29,7 +29,7 @@ async def list_deliveries(
     """List deliveries to endpoints and to CRMs, newest first."""
     own = _own(caller, account, "read")
     wanted = Filter(
-        state=state, account_id=own or account, endpoint_id=endpoint, endpoints_of=own, before=cursor, limit=limit
+        state=in_state, account_id=own or account, endpoint_id=endpoint, endpoints_of=own, before=cursor, limit=limit
     )
     return await delivery_log.read(services, wanted)
 

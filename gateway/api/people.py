@@ -22,6 +22,7 @@ from gateway_schemas.problem import FieldProblem
 TAGS = ["people"]
 Limit = Annotated[int, Parameter(ge=1, le=200)]
 Filter = Annotated[str | None, Parameter(max_length=400)]
+InState = Annotated[str | None, Parameter(query="state", max_length=400)]
 
 
 @get("/v1/accounts/{account:str}/people", tags=TAGS)
@@ -31,18 +32,18 @@ async def list_people(
     account: str,
     campaign: Filter = None,
     role: Role | None = None,
-    state: Filter = None,
+    in_state: InState = None,
     q: Filter = None,
     limit: Limit = 50,
     cursor: Filter = None,
 ) -> Page[Person]:
     """Return people, newest first; ``q`` is part of a name, or a whole e-mail, code, external id or id."""
     caller.require(account, "read")
-    for name, value in (("campaign", campaign), ("state", state), ("q", q), ("cursor", cursor)):
+    for name, value in (("campaign", campaign), ("state", in_state), ("q", q), ("cursor", cursor)):
         if nul_in(value) is not None:
             raise invalid(FieldProblem(field=name, message="Leave out the character U+0000."))
     query = flow.query_for(
-        services, account, campaign=campaign, role=role, state=state, q=q, limit=limit, cursor=cursor
+        services, account, campaign=campaign, role=role, state=in_state, q=q, limit=limit, cursor=cursor
     )
     return await flow.find_page(services, query)
 
@@ -54,11 +55,11 @@ async def people_csv(
     account: str,
     campaign: Filter = None,
     role: Role | None = None,
-    state: Filter = None,
+    in_state: InState = None,
 ) -> Stream:
     """Return people as CSV; spreadsheets take no cell for a formula."""
     caller.require(account, "read")
-    parts = await flow.as_csv(services, flow.query_for(services, account, campaign=campaign, role=role, state=state))
+    parts = await flow.as_csv(services, flow.query_for(services, account, campaign=campaign, role=role, state=in_state))
 
     async def encoded() -> AsyncIterator[bytes]:
         async for part in parts:

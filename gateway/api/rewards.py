@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from litestar import get, post
+from litestar.di import NamedDependency
 from litestar.params import Parameter
 
 from gateway.api.auth import Caller
@@ -15,31 +16,43 @@ from gateway_schemas.campaign import Reward, RewardDecision
 Limit = Annotated[int, Parameter(ge=1, le=200)]
 State = Literal["held", "due", "issued", "cancelled"]
 
+TAGS = ["rewards"]
 
-@get("/v1/accounts/{account:str}/rewards")
+
+@get("/v1/accounts/{account:str}/rewards", tags=TAGS)
 async def list_rewards(
     account: str,
     caller: Caller,
     services: Services,
-    state: State | None = None,
+    in_state: Annotated[State | None, Parameter(query="state")] = None,
     cursor: str | None = None,
     limit: Limit = 50,
 ) -> Page[Reward]:
     """List an account's rewards, newest first."""
     caller.require(account, "read")
-    return await rewards.find_rewards(services, account, state=state, after=cursor, limit=limit)
+    return await rewards.find_rewards(services, account, state=in_state, after=cursor, limit=limit)
 
 
-@post("/v1/rewards/{reward:str}/issued", status_code=200)
-async def mark_issued(reward: str, caller: Caller, services: Services, data: RewardDecision | None = None) -> Reward:
+@post("/v1/rewards/{reward:str}/issued", status_code=200, tags=TAGS)
+async def mark_issued(
+    reward: str,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    data: RewardDecision | None = None,
+) -> Reward:
     """Say that a due reward was paid; saying it again changes nothing."""
     return await rewards.mark_reward_issued(
         services, await _account_of(services, caller, reward), reward, reason=data.reason if data else None
     )
 
 
-@post("/v1/rewards/{reward:str}/cancelled", status_code=200)
-async def mark_cancelled(reward: str, caller: Caller, services: Services, data: RewardDecision | None = None) -> Reward:
+@post("/v1/rewards/{reward:str}/cancelled", status_code=200, tags=TAGS)
+async def mark_cancelled(
+    reward: str,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    data: RewardDecision | None = None,
+) -> Reward:
     """Say that a held or due reward will not be paid; saying it again changes nothing."""
     return await rewards.cancel_reward(
         services, await _account_of(services, caller, reward), reward, reason=data.reason if data else None

@@ -18,5 +18,6 @@ from gateway_pipedrive.sandbox.core import Options
 from gateway_pipedrive.sandbox.demo import Demo
 from gateway_pipedrive.sandbox.faults import RequestEntry
 from gateway_pipedrive.sandbox.outbox import Attempt
+from gateway_pipedrive.sandbox.told import Story, story
 
-__all__ = ["Attempt", "Demo", "Options", "RequestEntry", "Sandbox", "create_app", "create_sandbox", "serve"]
+__all__ = ["Attempt", "Demo", "Options", "RequestEntry", "Sandbox", "Story", "create_app", "create_sandbox", "serve", "story"]
