@@ -217,7 +217,7 @@ async def send_again(conn: AsyncConnection, ids: Collection[str], now: datetime,
     found = [DeliveryRow(*row) for row in await conn.execute(select(*COLUMNS).where(among(conn, deliveries.c.id, ids)))]
     task_ids = [row.task_id for row in found]
     existing = await conn.execute(select(tasks.c.id, tasks.c.state).where(among(conn, tasks.c.id, task_ids)))
-    states: dict[str, str] = dict(existing.tuples().all())
+    states: dict[str, str] = dict(existing.all())
     again = [row for row in found if states.get(row.task_id) != "running"]
     restarted = await conn.execute(
         update(tasks)

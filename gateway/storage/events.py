@@ -140,7 +140,7 @@ async def give_positions(conn: AsyncConnection, ids: Collection[str]) -> dict[st
         .values(position=last - len(ids) + ranked.c.rank)
         .returning(events.c.id, events.c.position)
     )
-    return dict(placed.tuples().all())
+    return dict(placed.all())
 
 
 async def newest_position(conn: AsyncConnection) -> int:
