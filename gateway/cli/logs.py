@@ -6,6 +6,9 @@ import sys
 
 import structlog
 
+# Without local variables: they hold tokens and people's data.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def configure(log_format: str | None = None, level: str | None = None) -> None:
     """Configure structlog for this process, from ``GATEWAY_LOG_FORMAT`` and ``GATEWAY_LOG_LEVEL`` by default.
@@ -16,9 +19,9 @@ def configure(log_format: str | None = None, level: str | None = None) -> None:
     level = (level or os.environ.get("GATEWAY_LOG_LEVEL", "info")).upper()
     threshold = logging.getLevelNamesMapping().get(level, logging.INFO)
     renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if log_format == "console"
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[

@@ -32,7 +32,7 @@ class FakeHost:
         self.refused: list[str] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
         self.on_event: Callable[[dict[str, Any]], None] | None = None
-        self.app = Litestar([self._receive(), self._list()], openapi_config=None)
+        self.app = Litestar([self._receive(), self._list()], openapi_config=None, logging_config=None)
 
     def of_type(self, event_type: str) -> list[dict[str, Any]]:
         """Return the events of one type."""

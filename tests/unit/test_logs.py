@@ -1,0 +1,47 @@
+"""The log names what happened, and never shows what a traceback's variables hold."""
+
+import json
+
+import pytest
+import structlog
+
+from gateway.cli import logs
+
+
+@pytest.fixture(autouse=True)
+def configured_again():
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+def fail():
+    token = "s3cret-" + "token"
+    raise KeyError(len(token))
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_traceback_shows_no_variables(capsys, log_format):
+    logs.configure(log_format, "info")
+    try:
+        fail()
+    except KeyError:
+        structlog.get_logger().exception("task.failed", task_id="tsk_1")
+    written = capsys.readouterr().err
+    assert "task.failed" in written
+    assert "KeyError" in written
+    assert "s3cret-token" not in written
+
+
+def test_a_line_is_one_json_document_with_names_and_fields(capsys):
+    logs.configure("json", "info")
+    structlog.get_logger().info("signup.pushed", account_id="acme", attempt=2)
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["account_id"], line["attempt"], line["level"]) == ("signup.pushed", "acme", 2, "info")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_what_is_below_the_level_is_not_written(capsys):
+    logs.configure("json", "warning")
+    structlog.get_logger().info("signup.pushed")
+    assert capsys.readouterr().err == ""
