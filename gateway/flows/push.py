@@ -189,6 +189,8 @@ class _Attempt:
                 target_options=self.frozen.target_options,
                 duplicates=self.frozen.duplicates,
                 known=tuple(ref for ref in self._known() if ref not in {one.ref for one in self.steps.records}),
+                fields=self.setup.resolved.fields,
+                code=self.person.code,
                 once=self.steps,
             )
             try:

@@ -100,7 +100,9 @@ class PushStatus:
                 link = _target(linked, row, kind)
                 if link is None or not values:
                     continue
-                push = StatusPush(reference=person_id, record=link.ref, values=values)
+                push = StatusPush(
+                    reference=person_id, record=link.ref, values=values, fields=setup.resolved.fields.get(kind, ())
+                )
                 try:
                     await integration.call(
                         integration.hooks.push_status(connection=connection, push=push), timeout_seconds=PUSH_SECONDS

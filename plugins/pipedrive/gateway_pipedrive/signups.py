@@ -111,6 +111,7 @@ class _Signup:
     async def _completed(self, contact: PushedRecord, fields: dict[str, Field]) -> PushedRecord:
         """Write to a contact that was there: empty fields only, or all that is mapped."""
         values = self.push.values.get("contact", {})
+        found_now = self.existing
 
         def changes(person: Person) -> dict[str, Any]:
             overwrite = self.push.duplicates == "update"
@@ -128,12 +129,14 @@ class _Signup:
             return None if changes(await read()) else self._record("contact", contact.ref.id, "updated")
 
         async def create() -> PushedRecord:
-            body = changes(self.existing or await read())
+            body = changes(found_now or await read())
             if not body:
                 return self._record("contact", contact.ref.id, "matched")
             await self.client.update_person(contact.ref.id, body)
             return self._record("contact", contact.ref.id, "updated")
 
+        if found_now is not None and not changes(found_now):
+            return contact
         done = await self.push.once("contact_update", find=written_before, create=create)
         return contact if done.how == "matched" else msgspec.structs.replace(contact, how="updated")
 
