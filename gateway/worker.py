@@ -173,7 +173,10 @@ class Worker:
                 ran += started
                 if ran > max_tasks:
                     raise RuntimeError(f"drain ran {ran} tasks and more are due; do they make each other without end?")
-                await asyncio.gather(*self._jobs())
+                ended, _ = await asyncio.wait(self._jobs())
+                for job in ended:
+                    if not job.cancelled():  # broken off since its lane was lost
+                        job.result()
         finally:
             self._draining = False
             await self._end_work(0)
@@ -386,6 +389,10 @@ class Worker:
         except LostLease as error:
             log.warning("task.lease_lost", task_id=task.id, error=str(error))
             self._lose(lane)
+        except Exception:
+            if self._draining:
+                raise
+            log.exception("task.not_finished", task_id=task.id)  # put back when the lane changes hands
         finally:
             lane.running.pop(task.id, None)
             if task.exclusive_key is not None:

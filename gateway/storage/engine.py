@@ -1,5 +1,6 @@
 """Open the database: one writer connection, pooled readers, the same rules on SQLite and PostgreSQL."""
 
+import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
@@ -20,7 +21,8 @@ from sqlalchemy import (
     make_url,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
@@ -44,6 +46,8 @@ __all__ = [
 
 BUSY_SECONDS = 5.0
 """How long a statement waits for a lock of another process before it is reported as unavailable."""
+
+CONNECT_SECONDS = 5.0
 
 CHANNEL = "gateway_tasks"
 """The PostgreSQL channel on which a commit that made tasks due is hinted at; the payload names the sender."""
@@ -86,6 +90,7 @@ class Database:
         """
         parsed = _driver_url(url)
         if parsed.drivername == "sqlite+aiosqlite":
+            _assert_usable(parsed.database or "")
             self = cls("sqlite", clock, *_sqlite_engines(parsed))
         else:
             self = cls("postgresql", clock, *_postgresql_engines(parsed))
@@ -185,9 +190,9 @@ def among(conn: AsyncConnection, column: ColumnElement[str], values: Iterable[st
     return column == any_(bindparam(None, list(values), ARRAY(Text)))
 
 
-def insert(conn: AsyncConnection, table: Table) -> "postgresql.Insert | sqlite.Insert":
+def insert(conn: AsyncConnection, table: Table) -> "postgresql.Insert | sqlite_dialect.Insert":
     """Return the dialect's INSERT, which knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
-    return sqlite.insert(table) if conn.dialect.name == "sqlite" else postgresql.insert(table)
+    return sqlite_dialect.insert(table) if conn.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def writing_engine(url: str) -> AsyncEngine:
@@ -209,6 +214,17 @@ def _driver_url(url: str) -> URL:
             raise DatabaseMisconfigured("PostgreSQL needs its driver: pip install 'referral-gateway[postgres]'")
         return parsed.set(drivername="postgresql+asyncpg")
     raise DatabaseMisconfigured(f"GATEWAY_DATABASE_URL starts with {scheme!r}; use sqlite:///… or postgresql://…")
+
+
+def _assert_usable(path: str) -> None:
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+        try:
+            connection.execute("PRAGMA schema_version")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise DatabaseMisconfigured(f"SQLite cannot use {path}: {error}") from error
 
 
 def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
@@ -255,7 +271,7 @@ def _postgresql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
         url,
         pool_size=1,
         max_overflow=1,  # the connection that listens for hints
-        connect_args={"timeout": BUSY_SECONDS, "server_settings": {"lock_timeout": waits}},
+        connect_args={"timeout": CONNECT_SECONDS, "server_settings": {"lock_timeout": waits}},
     )
     reading = create_async_engine(
         url,
@@ -263,7 +279,7 @@ def _postgresql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
         max_overflow=0,
         pool_pre_ping=True,
         isolation_level="AUTOCOMMIT",
-        connect_args={"timeout": BUSY_SECONDS, "server_settings": {"default_transaction_read_only": "on"}},
+        connect_args={"timeout": CONNECT_SECONDS, "server_settings": {"default_transaction_read_only": "on"}},
     )
     return writing, reading
 

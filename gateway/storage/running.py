@@ -241,6 +241,8 @@ def end_attempt(
     Without a handler nobody could record the failure: the task is tried again.
     """
     task, now = run.task, run.now()
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"a handler of {task.kind} answered {outcome!r}, which is no outcome")
     end = partial(Finish, task=task, lease=lease, duration_ms=duration_ms, excerpt=run.excerpts)
     applies = [] if outcome.apply is None else [outcome.apply]
     match outcome:
@@ -268,7 +270,6 @@ def end_attempt(
                 counts=counts,
                 applies=applies,
             )
-    raise TypeError(f"a handler of {task.kind} answered {outcome!r}, which is no outcome")
 
 
 def share_out(rooms: Sequence[tuple[int, int]], free: int) -> list[int]:

@@ -10,7 +10,20 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, or_, select, text, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
 
 from gateway.storage.columns import UtcTime, new_id
 from gateway.storage.engine import AsyncConnection, among, insert, now_micros
@@ -254,16 +267,12 @@ async def count_tasks(
     narrowed = [
         tasks.c[name] == value for name, value in (("lane", lane), ("account_id", account_id)) if value is not None
     ]
-    states = ("available", "running", "parked")
-    statement = union_all(  # a literal state each, so that each count reads its partial index
-        *(
-            select(text(f"'{state}'"), func.count())
-            .where(text(f"tasks.state = '{state}'"), *narrowed)
-            .select_from(tasks)
-            for state in states
-        )
-    )
-    return dict((await conn.execute(statement)).tuples().all())
+    counts = []
+    for state in ("available", "running", "parked"):  # a literal each, so that each count reads its partial index
+        literal: ColumnElement[str] = literal_column(f"'{state}'")
+        counted = select(literal.label("state"), func.count().label("tasks"))
+        counts.append(counted.where(tasks.c.state == literal, *narrowed))
+    return {row.state: row.tasks for row in await conn.execute(union_all(*counts))}
 
 
 async def oldest_due(conn: AsyncConnection) -> datetime | None:
