@@ -3,10 +3,13 @@
 from typing import Any
 
 from litestar import Request, post
+from litestar.di import NamedDependency
 
 from gateway.flows import inbound
 from gateway.flows.services import Services
 from gateway.sdk.inbound import InboundRequest
+
+TAGS = ["inbound"]
 
 
 async def _read(request: Request[Any, Any, Any]) -> InboundRequest:
@@ -18,18 +21,18 @@ async def _read(request: Request[Any, Any, Any]) -> InboundRequest:
     )
 
 
-@post("/v1/inbound/{integration:str}/{connection:str}/{token:str}", status_code=200, security=[])
+@post("/v1/inbound/{integration:str}/{connection:str}/{token:str}", status_code=200, security=[], tags=TAGS)
 async def take_webhook(
-    request: Request[Any, Any, Any], services: Services, integration: str, connection: str, token: str
+    request: Request[Any, Any, Any], services: NamedDependency[Services], integration: str, connection: str, token: str
 ) -> dict[str, str]:
     """Take a call of a connection's subscriptions: it is stored before this is answered, and read afterwards."""
     await inbound.accept(services, integration, connection, token, await _read(request))
     return {"status": "stored"}
 
 
-@post("/v1/inbound/{integration:str}/{token:str}", status_code=200, security=[])
+@post("/v1/inbound/{integration:str}/{token:str}", status_code=200, security=[], tags=TAGS)
 async def take_app_call(
-    request: Request[Any, Any, Any], services: Services, integration: str, token: str
+    request: Request[Any, Any, Any], services: NamedDependency[Services], integration: str, token: str
 ) -> dict[str, str]:
     """Take a call of a vendor for the app as a whole: it is stored before this is answered, and read afterwards."""
     await inbound.accept_app_call(services, integration, token, await _read(request))

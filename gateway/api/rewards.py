@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
@@ -22,9 +22,9 @@ TAGS = ["rewards"]
 @get("/v1/accounts/{account:str}/rewards", tags=TAGS)
 async def list_rewards(
     account: str,
-    caller: Caller,
-    services: Services,
-    in_state: Annotated[State | None, Parameter(query="state")] = None,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    in_state: Annotated[State | None, QueryParameter(name="state")] = None,
     cursor: str | None = None,
     limit: Limit = 50,
 ) -> Page[Reward]:

@@ -195,8 +195,8 @@ class _Piece:
         mine = self.links_of(person_id)
         converted = any(link.how == "converted" for link in mine)
         watched_kinds = {trigger.record_kind for trigger in self._manifest.triggers}
-        kinds = {target: set(target.creates) for target in self._manifest.targets}
-        sources = set().union(*kinds.values()) - watched_kinds - {self._manifest.contact_kind}
+        created = {kind for target in self._manifest.targets for kind in target.creates}
+        sources = created - watched_kinds - {self._manifest.contact_kind}
         reads = {*watched_kinds, *(set() if converted else sources)}
         if self._needs_contact(person_id) or not any(link.record_kind in reads for link in mine):
             reads.add(self._manifest.contact_kind)

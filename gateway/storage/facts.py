@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import Row, case, delete, func, select
 
 from gateway.storage.engine import AsyncConnection, among, insert
 from gateway.storage.tables import claims, facts, record_states
@@ -156,8 +157,14 @@ async def states_of(
         record_states.c.record_kind.in_(sorted({ref.kind for ref in wanted})),
         among(conn, record_states.c.record_id, sorted({ref.id for ref in wanted})),
     )
-    found = [msgspec.convert(row._asdict(), RecordState) for row in await conn.execute(statement)] if wanted else []
+    found = [_state(row) for row in await conn.execute(statement)] if wanted else []
     return {state.ref: state for state in found if state.ref in wanted}
+
+
+def _state(row: Row[Any]) -> RecordState:
+    values = dict(zip(RecordState.__struct_fields__, row, strict=True))
+    record = values.pop("record")
+    return RecordState(record=None if record is None else msgspec.convert(record, Record), **values)
 
 
 # --- claims ----------------------------------------------------------------------------------------

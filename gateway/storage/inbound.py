@@ -82,7 +82,9 @@ async def unread(conn: AsyncConnection, *, integration: str, connection_id: str 
         inbound.c.read_at.is_(None),
     )
     rows = await conn.execute(statement.order_by(inbound.c.id).limit(limit))
-    return [msgspec.convert(row._asdict(), Unread) for row in rows]
+    return [
+        Unread(id=call_id, received_at=at, request=msgspec.convert(request, InboundRequest)) for call_id, at, request in rows
+    ]
 
 
 async def any_unread(conn: AsyncConnection, *, integration: str, connection_id: str | None) -> bool:
