@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from litestar import get, put
+from litestar.di import NamedDependency
 from litestar.params import Parameter
 
 from gateway.api.auth import Caller, check_host_id
@@ -16,7 +17,11 @@ TAGS = ["campaigns"]
 
 @put("/v1/accounts/{account:str}/campaigns/{campaign:str}", tags=TAGS)
 async def put_campaign(
-    caller: Caller, services: Services, account: str, campaign: str, data: CampaignInput
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: str,
+    campaign: str,
+    data: CampaignInput,
 ) -> Campaign:
     """Declare a campaign, or change it; the same again changes nothing, and no reward that is there changes."""
     caller.require(account, "manage")
@@ -25,7 +30,9 @@ async def put_campaign(
 
 
 @get("/v1/accounts/{account:str}/campaigns/{campaign:str}", tags=TAGS)
-async def get_campaign(caller: Caller, services: Services, account: str, campaign: str) -> Campaign:
+async def get_campaign(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], account: str, campaign: str
+) -> Campaign:
     """Return one campaign."""
     caller.require(account, "read")
     return await flow.find(services, account, campaign)
@@ -33,8 +40,8 @@ async def get_campaign(caller: Caller, services: Services, account: str, campaig
 
 @get("/v1/accounts/{account:str}/campaigns", tags=TAGS)
 async def list_campaigns(
-    caller: Caller,
-    services: Services,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
     account: str,
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
     cursor: str | None = None,

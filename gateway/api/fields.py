@@ -1,6 +1,7 @@
 """``/v1/connections/{connection}/fields`` and ``…/options``: what pickers offer."""
 
 from litestar import Response, get, post
+from litestar.di import NamedDependency
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
@@ -15,7 +16,11 @@ TAGS = ["connections"]
 
 @get("/v1/connections/{connection:str}/fields/{record_kind:str}", tags=TAGS)
 async def list_fields(
-    caller: Caller, services: Services, connection: str, record_kind: str, refresh: bool = False
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    connection: str,
+    record_kind: str,
+    refresh: bool = False,
 ) -> FieldList:
     """Return every field of a record kind; ``refresh`` asks the vendor now."""
     row = await _row(caller, services, connection, "read")
@@ -24,7 +29,11 @@ async def list_fields(
 
 @post("/v1/connections/{connection:str}/fields/{record_kind:str}", tags=TAGS)
 async def create_field(
-    caller: Caller, services: Services, connection: str, record_kind: str, data: FieldInput
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    connection: str,
+    record_kind: str,
+    data: FieldInput,
 ) -> Response[Field]:
     """Make a custom field at the vendor (201), or return the one that has this label and type already (200)."""
     row = await _row(caller, services, connection, "manage")
@@ -34,8 +43,8 @@ async def create_field(
 
 @get("/v1/connections/{connection:str}/options/{source:str}", tags=TAGS)
 async def list_options(
-    caller: Caller,
-    services: Services,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
     connection: str,
     source: str,
     parent: str | None = None,
@@ -46,7 +55,9 @@ async def list_options(
     return await flow.Reader(services, row, refresh=refresh).options(source, parent)
 
 
-async def _row(caller: Caller, services: Services, connection_id: str, scope: str) -> ConnectionRow:
+async def _row(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], connection_id: str, scope: str
+) -> ConnectionRow:
     async with services.database.read() as conn:
         row = await connections.get(conn, connection_id)
     if row is None or not caller.sees(row.account_id):

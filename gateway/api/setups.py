@@ -2,6 +2,7 @@
 
 import msgspec
 from litestar import delete, get, post, put
+from litestar.di import NamedDependency
 
 from gateway.api.auth import Caller
 from gateway.errors import Refused
@@ -17,7 +18,12 @@ PATH = "/v1/accounts/{account:str}/campaigns/{campaign:str}/setups/{role:str}"
 
 @put(PATH, tags=TAGS)
 async def put_setup(
-    caller: Caller, services: Services, account: str, campaign: str, role: str, data: SetupInput
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: str,
+    campaign: str,
+    role: str,
+    data: SetupInput,
 ) -> Setup:
     """Save a setup: checked against the vendor as it is now; what waited for it goes out."""
     caller.require(account, "manage")
@@ -26,7 +32,12 @@ async def put_setup(
 
 @get(PATH, tags=TAGS)
 async def get_setup(
-    caller: Caller, services: Services, account: str, campaign: str, role: str, connection: str | None = None
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: str,
+    campaign: str,
+    role: str,
+    connection: str | None = None,
 ) -> Setup:
     """Return the setup of the connected CRM (or of ``connection``), with every problem when it needs attention."""
     caller.require(account, "read")
@@ -35,7 +46,12 @@ async def get_setup(
 
 @delete(PATH, tags=TAGS)
 async def delete_setup(
-    caller: Caller, services: Services, account: str, campaign: str, role: str, connection: str | None = None
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: str,
+    campaign: str,
+    role: str,
+    connection: str | None = None,
 ) -> None:
     """Delete a setup; signups are held until there is one again."""
     caller.require(account, "manage")
@@ -44,7 +60,12 @@ async def delete_setup(
 
 @post(f"{PATH}/preview", tags=TAGS, status_code=200)
 async def preview_setup(
-    caller: Caller, services: Services, account: str, campaign: str, role: str, data: PreviewInput
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: str,
+    campaign: str,
+    role: str,
+    data: PreviewInput,
 ) -> Preview:
     """Show what a signup would write, by a dry run of the integration; nothing is written anywhere."""
     caller.require(account, "manage")
@@ -54,8 +75,8 @@ async def preview_setup(
 def _role(role: str) -> Role:
     try:
         known: Role = msgspec.convert(role, Role)
-    except msgspec.ValidationError as error:
-        raise Refused("not_found", f"There is no role {role!r}; there are: referred, referrer.") from error
+    except msgspec.ValidationError:
+        raise Refused("not_found", f"There is no role {role!r}; there are: referred, referrer.") from None
     return known
 
 
