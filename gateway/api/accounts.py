@@ -3,7 +3,8 @@
 from typing import Annotated
 
 from litestar import Response, delete, get, post, put
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller
 from gateway.flows import accounts as flow
@@ -15,7 +16,12 @@ TAGS = ["accounts"]
 
 
 @put("/v1/accounts/{account:str}", tags=TAGS)
-async def put_account(caller: Caller, services: Services, account: str, data: AccountInput) -> Response[Account]:
+async def put_account(
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
+    data: JSONBody[AccountInput],
+) -> Response[Account]:
     """Say who an account is: made when it is new (201), changed when it is known (200)."""
     caller.require_host()
     caller.require(account, "manage")
@@ -24,7 +30,9 @@ async def put_account(caller: Caller, services: Services, account: str, data: Ac
 
 
 @get("/v1/accounts/{account:str}", tags=TAGS)
-async def get_account(caller: Caller, services: Services, account: str) -> Account:
+async def get_account(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str]
+) -> Account:
     """Return one account."""
     caller.require(account, "read")
     return await flow.get_account(services, account)
@@ -32,10 +40,10 @@ async def get_account(caller: Caller, services: Services, account: str) -> Accou
 
 @get("/v1/accounts", tags=TAGS)
 async def list_accounts(
-    caller: Caller,
-    services: Services,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
-    cursor: str | None = None,
+    cursor: FromQuery[str | None] = None,
 ) -> Page[Account]:
     """Return all accounts, by id."""
     caller.require_host()
@@ -43,7 +51,12 @@ async def list_accounts(
 
 
 @post("/v1/accounts/{account:str}/keys", tags=TAGS)
-async def make_key(caller: Caller, services: Services, account: str, data: KeyInput) -> Key:
+async def make_key(
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
+    data: JSONBody[KeyInput],
+) -> Key:
     """Make a key for one account; ``key`` is shown in this answer alone."""
     caller.require_host()
     caller.require(account, "manage")
@@ -51,21 +64,27 @@ async def make_key(caller: Caller, services: Services, account: str, data: KeyIn
 
 
 @get("/v1/accounts/{account:str}/keys", tags=TAGS)
-async def list_keys(caller: Caller, services: Services, account: str) -> list[Key]:
+async def list_keys(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str]
+) -> list[Key]:
     """Return an account's keys that are not revoked, without their secrets."""
     caller.require(account, "manage")
     return await flow.list_keys(services, account)
 
 
 @delete("/v1/accounts/{account:str}/keys/{key:str}", tags=TAGS)
-async def revoke_key(caller: Caller, services: Services, account: str, key: str) -> None:
+async def revoke_key(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str], key: FromPath[str]
+) -> None:
     """Revoke a key; it opens nothing from now on."""
     caller.require(account, "manage")
     await flow.revoke_key(services, account, key)
 
 
 @post("/v1/accounts/{account:str}/sessions", tags=TAGS)
-async def make_session(caller: Caller, services: Services, account: str) -> SessionLink:
+async def make_session(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str]
+) -> SessionLink:
     """Make a link that opens the console for one account: good for one use and five minutes."""
     caller.require_host()
     caller.require(account, "manage")

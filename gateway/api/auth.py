@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 from litestar import Request
+from litestar.di import NamedDependency
 
 from gateway.errors import Refused, invalid, not_found
 from gateway.flows import accounts
@@ -66,7 +67,7 @@ class Caller(msgspec.Struct, frozen=True):
         return self.kind == "host" or account_id == self.account_id
 
 
-async def provide_caller(request: Request[Any, Any, Any], services: Services) -> Caller:
+async def provide_caller(request: Request[Any, Any, Any], services: NamedDependency[Services]) -> Caller:
     """Return who makes this request (a Litestar dependency).
 
     Raises:

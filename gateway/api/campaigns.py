@@ -4,7 +4,7 @@ from typing import Annotated
 
 from litestar import get, put
 from litestar.di import NamedDependency
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller, check_host_id
 from gateway.flows import campaign as flow
@@ -19,9 +19,9 @@ TAGS = ["campaigns"]
 async def put_campaign(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    account: str,
-    campaign: str,
-    data: CampaignInput,
+    account: FromPath[str],
+    campaign: FromPath[str],
+    data: JSONBody[CampaignInput],
 ) -> Campaign:
     """Declare a campaign, or change it; the same again changes nothing, and no reward that is there changes."""
     caller.require(account, "manage")
@@ -31,7 +31,10 @@ async def put_campaign(
 
 @get("/v1/accounts/{account:str}/campaigns/{campaign:str}", tags=TAGS)
 async def get_campaign(
-    caller: NamedDependency[Caller], services: NamedDependency[Services], account: str, campaign: str
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
+    campaign: FromPath[str],
 ) -> Campaign:
     """Return one campaign."""
     caller.require(account, "read")
@@ -42,9 +45,9 @@ async def get_campaign(
 async def list_campaigns(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    account: str,
+    account: FromPath[str],
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
-    cursor: str | None = None,
+    cursor: FromQuery[str | None] = None,
 ) -> Page[Campaign]:
     """Return an account's campaigns, by id."""
     caller.require(account, "read")

@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 
 from litestar import Request, Response, delete, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
@@ -17,8 +18,8 @@ from gateway.storage.connections import ConnectionRow
 from gateway_schemas.base import Page
 from gateway_schemas.connection import (
     ClaimInput,
-    Connection,
     ConnectInput,
+    Connection,
     DisconnectReceipt,
     ReauthoriseInput,
     StepInput,
@@ -29,7 +30,12 @@ CLAIM_COOKIE = "gateway_claim"
 
 
 @post("/v1/accounts/{account:str}/connections", tags=TAGS)
-async def begin(caller: Caller, services: Services, account: str, data: ConnectInput) -> Response[Connection]:
+async def begin(
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
+    data: JSONBody[ConnectInput],
+) -> Response[Connection]:
     """Connect an integration: answers with what has to happen next (201), or with the connection that is open (200)."""
     caller.require(account, "manage")
     started = await steps.begin(services, account, data)
@@ -39,11 +45,11 @@ async def begin(caller: Caller, services: Services, account: str, data: ConnectI
 
 @get("/v1/accounts/{account:str}/connections", tags=TAGS)
 async def list_connections(
-    caller: Caller,
-    services: Services,
-    account: str,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
-    cursor: str | None = None,
+    cursor: FromQuery[str | None] = None,
 ) -> Page[Connection]:
     """Return an account's connections, newest first, those that were disconnected too."""
     caller.require(account, "read")
@@ -56,30 +62,44 @@ async def list_connections(
 
 @post("/v1/accounts/{account:str}/installations/claim", status_code=200, tags=TAGS)
 async def claim(
-    request: Request[Any, Any, Any], caller: Caller, services: Services, account: str, data: ClaimInput
+    request: Request[Any, Any, Any],
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
+    data: JSONBody[ClaimInput],
 ) -> Connection:
-    """Give an install that began in a vendor's marketplace to this account, by its one-time code or the browser's cookie."""
+    """Give a marketplace install to this account, by its one-time code or the cookie of the browser."""
     caller.require(account, "manage")
     row = await installations.claim(services, account, code=data.code, cookie=request.cookies.get(CLAIM_COOKIE))
     return shown(services, row)
 
 
 @get("/v1/connections/{connection:str}", tags=TAGS)
-async def get_connection(caller: Caller, services: Services, connection: str) -> Connection:
+async def get_connection(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], connection: FromPath[str]
+) -> Connection:
     """Return a connection: its state, how it is doing, and what has to happen next."""
     row = await _row(caller, services, connection, "read")
     return shown(services, row, health=await health_of(services, row))
 
 
 @post("/v1/connections/{connection:str}/steps/{step:str}", status_code=200, tags=TAGS)
-async def submit(caller: Caller, services: Services, connection: str, step: str, data: StepInput) -> Connection:
+async def submit(
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    connection: FromPath[str],
+    step: FromPath[str],
+    data: JSONBody[StepInput],
+) -> Connection:
     """Send the values of a form step; they are checked at the vendor before they are stored."""
     row = await _row(caller, services, connection, "manage")
     return shown(services, await steps.submit(services, row, step, data))
 
 
 @post("/v1/connections/{connection:str}/approve", status_code=200, tags=TAGS)
-async def approve(caller: Caller, services: Services, connection: str) -> Connection:
+async def approve(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], connection: FromPath[str]
+) -> Connection:
     """Approve a connection that waits for the operator."""
     caller.require_host()
     row = await _row(caller, services, connection, "manage")
@@ -88,7 +108,10 @@ async def approve(caller: Caller, services: Services, connection: str) -> Connec
 
 @post("/v1/connections/{connection:str}/reauthorise", status_code=200, tags=TAGS)
 async def reauthorise(
-    caller: Caller, services: Services, connection: str, data: ReauthoriseInput | None = None
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    connection: FromPath[str],
+    data: JSONBody[ReauthoriseInput | None] = None,
 ) -> Connection:
     """Authorise a connection again: answers with where to go, or the form to fill in; until then it stays as it is."""
     row = await _row(caller, services, connection, "manage")
@@ -97,13 +120,17 @@ async def reauthorise(
 
 
 @delete("/v1/connections/{connection:str}", status_code=200, tags=TAGS)
-async def end(caller: Caller, services: Services, connection: str) -> DisconnectReceipt:
-    """Disconnect, or cancel what is not connected yet; works also when the vendor is down, and says what is left to do."""
+async def end(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], connection: FromPath[str]
+) -> DisconnectReceipt:
+    """Disconnect, or cancel what is not connected yet; the receipt says what is left to do at the vendor."""
     row = await _row(caller, services, connection, "manage")
     return await disconnect.disconnect(services, row)
 
 
-async def _row(caller: Caller, services: Services, connection_id: str, scope: str) -> ConnectionRow:
+async def _row(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], connection_id: str, scope: str
+) -> ConnectionRow:
     row = await connect.find(services, connection_id)
     if not caller.sees(row.account_id):
         raise not_found("connection", connection_id)

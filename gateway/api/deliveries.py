@@ -3,7 +3,8 @@
 from typing import Annotated
 
 from litestar import get, post
-from litestar.params import Parameter, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, Parameter, QueryParameter
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
@@ -18,12 +19,12 @@ from gateway_schemas.events import Delivery, DeliveryState, ReplayInput, ReplayR
 
 @get("/v1/deliveries")
 async def list_deliveries(
-    caller: Caller,
-    services: Services,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
     in_state: Annotated[DeliveryState | None, QueryParameter(name="state")] = None,
-    account: str | None = None,
-    endpoint: str | None = None,
-    cursor: str | None = None,
+    account: FromQuery[str | None] = None,
+    endpoint: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
 ) -> Page[Delivery]:
     """List deliveries to endpoints and to CRMs, newest first."""
@@ -35,13 +36,17 @@ async def list_deliveries(
 
 
 @get("/v1/deliveries/{delivery:str}")
-async def get_delivery(delivery: str, caller: Caller, services: Services) -> Delivery:
+async def get_delivery(
+    delivery: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
+) -> Delivery:
     """Show one delivery with its attempts."""
     return await _reachable(services, caller, delivery, "read")
 
 
 @post("/v1/deliveries/{delivery:str}/replay", status_code=202)
-async def replay_delivery(delivery: str, caller: Caller, services: Services) -> Delivery:
+async def replay_delivery(
+    delivery: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
+) -> Delivery:
     """Send a delivery again: the same `webhook-id`, a new timestamp."""
     found = await _reachable(services, caller, delivery, "manage")
     await delivery_log.send_again(services, found)
@@ -50,7 +55,10 @@ async def replay_delivery(delivery: str, caller: Caller, services: Services) -> 
 
 @post("/v1/deliveries/replay", status_code=202)
 async def replay_deliveries(
-    data: ReplayInput, caller: Caller, services: Services, dry_run: bool = False
+    data: JSONBody[ReplayInput],
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    dry_run: FromQuery[bool] = False,
 ) -> ReplayResult:
     """Send many event deliveries of enabled endpoints again; `dry_run=true` only counts them."""
     own = _own(caller, data.account, "manage")
@@ -65,7 +73,7 @@ async def replay_deliveries(
     return await replay.replay_many(services, chosen, dry_run=dry_run)
 
 
-def _own(caller: Caller, account: str | None, scope: Scope) -> str | None:
+def _own(caller: NamedDependency[Caller], account: str | None, scope: Scope) -> str | None:
     """Return the account to which the caller is held; null for the host."""
     if caller.kind == "host":
         return None
@@ -74,7 +82,9 @@ def _own(caller: Caller, account: str | None, scope: Scope) -> str | None:
     return own
 
 
-async def _reachable(services: Services, caller: Caller, delivery_id: str, scope: Scope) -> Delivery:
+async def _reachable(
+    services: NamedDependency[Services], caller: NamedDependency[Caller], delivery_id: str, scope: Scope
+) -> Delivery:
     found, owner = await delivery_log.find(services, delivery_id)
     if caller.kind != "host":
         if owner is None or not caller.sees(owner):

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import msgspec
 from litestar import delete, get, patch, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller
 from gateway.errors import Refused, not_found
@@ -26,7 +27,9 @@ from gateway_schemas.events import (
 Limit = Annotated[int, Parameter(ge=1, le=200)]
 
 
-async def _reachable(services: Services, caller: Caller, endpoint_id: str, scope: Scope) -> EndpointRow:
+async def _reachable(
+    services: NamedDependency[Services], caller: NamedDependency[Caller], endpoint_id: str, scope: Scope
+) -> EndpointRow:
     """Return an endpoint that the caller may use; another account's, and the host's, are not there for an account."""
     row = await endpoints.get(services, endpoint_id)
     if caller.kind != "host":
@@ -37,7 +40,9 @@ async def _reachable(services: Services, caller: Caller, endpoint_id: str, scope
 
 
 @post("/v1/endpoints")
-async def create_endpoint(data: EndpointInput, caller: Caller, services: Services) -> Endpoint:
+async def create_endpoint(
+    data: JSONBody[EndpointInput], caller: NamedDependency[Caller], services: NamedDependency[Services]
+) -> Endpoint:
     """Make an endpoint; its secret is in this answer alone."""
     if caller.kind != "host":
         account = data.account or caller.account_id or ""
@@ -48,7 +53,11 @@ async def create_endpoint(data: EndpointInput, caller: Caller, services: Service
 
 @get("/v1/endpoints")
 async def list_endpoints(
-    caller: Caller, services: Services, account: str | None = None, cursor: str | None = None, limit: Limit = 50
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Limit = 50,
 ) -> Page[Endpoint]:
     """List endpoints, newest first."""
     if caller.kind != "host":
@@ -58,39 +67,58 @@ async def list_endpoints(
 
 
 @get("/v1/endpoints/{endpoint:str}")
-async def get_endpoint(endpoint: str, caller: Caller, services: Services) -> Endpoint:
+async def get_endpoint(
+    endpoint: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
+) -> Endpoint:
     """Show one endpoint."""
     return as_endpoint(await _reachable(services, caller, endpoint, "read"))
 
 
 @patch("/v1/endpoints/{endpoint:str}")
-async def change_endpoint(endpoint: str, data: EndpointPatch, caller: Caller, services: Services) -> Endpoint:
+async def change_endpoint(
+    endpoint: FromPath[str],
+    data: JSONBody[EndpointPatch],
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+) -> Endpoint:
     """Change URL, event types or description; disable or enable."""
     return await endpoints.change(services, await _reachable(services, caller, endpoint, "manage"), data)
 
 
 @delete("/v1/endpoints/{endpoint:str}")
-async def delete_endpoint(endpoint: str, caller: Caller, services: Services) -> None:
+async def delete_endpoint(
+    endpoint: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
+) -> None:
     """Remove an endpoint and what waits for it."""
     await endpoints.remove(services, await _reachable(services, caller, endpoint, "manage"))
 
 
 @post("/v1/endpoints/{endpoint:str}/rotate", status_code=200)
-async def rotate_secret(endpoint: str, caller: Caller, services: Services, data: RotateInput | None = None) -> Endpoint:
+async def rotate_secret(
+    endpoint: FromPath[str],
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    data: JSONBody[RotateInput | None] = None,
+) -> Endpoint:
     """Give the endpoint a new secret; the old one signs too for the grace period."""
     row = await _reachable(services, caller, endpoint, "manage")
     return await endpoints.rotate(services, row, data or RotateInput())
 
 
 @post("/v1/endpoints/{endpoint:str}/test", status_code=200)
-async def test_endpoint(endpoint: str, caller: Caller, services: Services) -> EndpointTest:
+async def test_endpoint(
+    endpoint: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
+) -> EndpointTest:
     """Send a test event to this endpoint alone and answer with what came of it."""
     return await endpoints.test(services, await _reachable(services, caller, endpoint, "manage"))
 
 
 @post("/v1/endpoints/{endpoint:str}/enable", status_code=200)
 async def enable_endpoint(
-    endpoint: str, caller: Caller, services: Services, data: EnableInput | None = None
+    endpoint: FromPath[str],
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    data: JSONBody[EnableInput | None] = None,
 ) -> Endpoint:
     """Enable the endpoint; what was kept goes out, and with ``replay_from`` what it missed after that position."""
     row = await _reachable(services, caller, endpoint, "manage")

@@ -3,7 +3,8 @@
 from typing import Annotated
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, Parameter
 
 from gateway.api.auth import Caller
 from gateway.flows import feed
@@ -13,11 +14,11 @@ from gateway_schemas.events import EventFeed
 
 @get("/v1/events")
 async def read_events(
-    caller: Caller,
-    services: Services,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
     after: Annotated[int, Parameter(ge=0, description="`next` of the answer before; 0 begins with the oldest.")] = 0,
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
-    account: str | None = None,
+    account: FromQuery[str | None] = None,
 ) -> EventFeed:
     """Read events after a position, in order."""
     if caller.kind != "host":

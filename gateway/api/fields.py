@@ -2,6 +2,7 @@
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
@@ -18,9 +19,9 @@ TAGS = ["connections"]
 async def list_fields(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    connection: str,
-    record_kind: str,
-    refresh: bool = False,
+    connection: FromPath[str],
+    record_kind: FromPath[str],
+    refresh: FromQuery[bool] = False,
 ) -> FieldList:
     """Return every field of a record kind; ``refresh`` asks the vendor now."""
     row = await _row(caller, services, connection, "read")
@@ -31,9 +32,9 @@ async def list_fields(
 async def create_field(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    connection: str,
-    record_kind: str,
-    data: FieldInput,
+    connection: FromPath[str],
+    record_kind: FromPath[str],
+    data: JSONBody[FieldInput],
 ) -> Response[Field]:
     """Make a custom field at the vendor (201), or return the one that has this label and type already (200)."""
     row = await _row(caller, services, connection, "manage")
@@ -45,10 +46,10 @@ async def create_field(
 async def list_options(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    connection: str,
-    source: str,
-    parent: str | None = None,
-    refresh: bool = False,
+    connection: FromPath[str],
+    source: FromPath[str],
+    parent: FromQuery[str | None] = None,
+    refresh: FromQuery[bool] = False,
 ) -> OptionList:
     """Return the options of a source, of one ``parent`` option where given; ``refresh`` asks the vendor now."""
     row = await _row(caller, services, connection, "read")

@@ -1,6 +1,7 @@
 """Liveness, readiness and metrics: for load balancers, orchestrators and Prometheus."""
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from gateway import __version__
@@ -16,7 +17,7 @@ def live() -> dict[str, str]:
 
 
 @get("/health/ready", tags=["health"], opt={"public": True})
-async def ready(services: Services) -> dict[str, str]:
+async def ready(services: NamedDependency[Services]) -> dict[str, str]:
     """Say that the database answers and has the schema of this version.
 
     Raises:
@@ -30,7 +31,7 @@ async def ready(services: Services) -> dict[str, str]:
 
 
 @get("/metrics", tags=["health"], opt={"public": True}, include_in_schema=False)
-async def metrics(services: Services) -> Response[bytes]:
+async def metrics(services: NamedDependency[Services]) -> Response[bytes]:
     """Answer with the state of the queue in Prometheus' text format; numbers only, no ids."""
     registry = CollectorRegistry()
     async with services.database.read() as conn:

@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from gateway.flows import inbound
 from gateway.flows.services import Services
@@ -23,7 +24,11 @@ async def _read(request: Request[Any, Any, Any]) -> InboundRequest:
 
 @post("/v1/inbound/{integration:str}/{connection:str}/{token:str}", status_code=200, security=[], tags=TAGS)
 async def take_webhook(
-    request: Request[Any, Any, Any], services: NamedDependency[Services], integration: str, connection: str, token: str
+    request: Request[Any, Any, Any],
+    services: NamedDependency[Services],
+    integration: FromPath[str],
+    connection: FromPath[str],
+    token: FromPath[str],
 ) -> dict[str, str]:
     """Take a call of a connection's subscriptions: it is stored before this is answered, and read afterwards."""
     await inbound.accept(services, integration, connection, token, await _read(request))
@@ -32,7 +37,10 @@ async def take_webhook(
 
 @post("/v1/inbound/{integration:str}/{token:str}", status_code=200, security=[], tags=TAGS)
 async def take_app_call(
-    request: Request[Any, Any, Any], services: NamedDependency[Services], integration: str, token: str
+    request: Request[Any, Any, Any],
+    services: NamedDependency[Services],
+    integration: FromPath[str],
+    token: FromPath[str],
 ) -> dict[str, str]:
     """Take a call of a vendor for the app as a whole: it is stored before this is answered, and read afterwards."""
     await inbound.accept_app_call(services, integration, token, await _read(request))

@@ -1,6 +1,8 @@
 """``/v1/integrations``: the catalogue of what can be connected."""
 
 from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from gateway.api.auth import Caller
 from gateway.errors import Refused
@@ -11,13 +13,17 @@ TAGS = ["integrations"]
 
 
 @get("/v1/integrations", tags=TAGS)
-async def list_integrations(caller: Caller, services: Services) -> list[CatalogueEntry]:
+async def list_integrations(
+    caller: NamedDependency[Caller], services: NamedDependency[Services]
+) -> list[CatalogueEntry]:
     """Return every integration with its manifest; a host key also sees those that cannot be used, and why."""
     return [entry for entry in _entries(services) if entry.usable or caller.kind == "host"]
 
 
 @get("/v1/integrations/{integration:str}", tags=TAGS)
-async def get_integration(caller: Caller, services: Services, integration: str) -> CatalogueEntry:
+async def get_integration(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], integration: FromPath[str]
+) -> CatalogueEntry:
     """Return one integration with its manifest."""
     for entry in _entries(services):
         if entry.key == integration and (entry.usable or caller.kind == "host"):
@@ -25,7 +31,7 @@ async def get_integration(caller: Caller, services: Services, integration: str) 
     raise Refused("unknown_integration", f"No integration {integration!r} is installed here.")
 
 
-def _entries(services: Services) -> list[CatalogueEntry]:
+def _entries(services: NamedDependency[Services]) -> list[CatalogueEntry]:
     usable = [
         CatalogueEntry(
             key=one.key,

@@ -1,6 +1,8 @@
 """``GET /v1/ledger``: where a day's accepted signups are."""
 
 from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
 
 from gateway.api.auth import Caller
 from gateway.flows import ledger as flow
@@ -9,7 +11,12 @@ from gateway_schemas.events import Ledger
 
 
 @get("/v1/ledger", tags=["ledger"])
-async def get_ledger(caller: Caller, services: Services, account: str | None = None, day: str | None = None) -> Ledger:
+async def get_ledger(
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromQuery[str | None] = None,
+    day: FromQuery[str | None] = None,
+) -> Ledger:
     """Return where the signups of a day are: delivered, refused, held, parked or under way; their sum is what was accepted.
 
     The day is one of the account's time zone; without an account it is UTC, and a host key is needed.

@@ -1,4 +1,4 @@
-"""``/v1/oauth/{integration}/callback``: where vendors send browsers back to, and say that a customer removed our app."""
+"""``/v1/oauth/{integration}/callback``: where vendors send browsers back, and tell that a customer removed our app."""
 
 from html import escape
 from typing import Any
@@ -6,6 +6,8 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from litestar import Request, Response, delete, get
 from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from gateway.api.connections import CLAIM_COOKIE
 from gateway.api.problems import refused_for
@@ -30,7 +32,9 @@ HEADERS = {
 
 
 @get(PATH, tags=TAGS, security=[], media_type="text/html")
-async def come_back(request: Request[Any, Any, Any], services: Services, integration: str) -> Response[str]:
+async def come_back(
+    request: Request[Any, Any, Any], services: NamedDependency[Services], integration: FromPath[str]
+) -> Response[str]:
     """Take a browser back from a vendor's authorisation and show, or tell the ``return_url``, what became of it."""
     query = {name: str(value) for name, value in request.query_params.items()}
     try:
@@ -47,7 +51,9 @@ async def come_back(request: Request[Any, Any, Any], services: Services, integra
 
 
 @delete(PATH, tags=TAGS, status_code=200, security=[])
-async def uninstalled(request: Request[Any, Any, Any], services: Services, integration: str) -> dict[str, int]:
+async def uninstalled(
+    request: Request[Any, Any, Any], services: NamedDependency[Services], integration: FromPath[str]
+) -> dict[str, int]:
     """Take a vendor's call that a customer removed our app there; it proves where it comes from."""
     call = InboundRequest(
         method=request.method,
@@ -61,7 +67,9 @@ async def uninstalled(request: Request[Any, Any, Any], services: Services, integ
 # --- pages ---------------------------------------------------------------------------------------------
 
 
-def _connected(services: Services, row: ConnectionRow | None, error: Exception | None) -> Response[str]:
+def _connected(
+    services: NamedDependency[Services], row: ConnectionRow | None, error: Exception | None
+) -> Response[str]:
     refused = refused_for(error) if error is not None else None
     if row is not None and row.return_url is not None:
         told = {"connection": row.id, "state": row.state, **({"problem": refused.code} if refused else {})}
@@ -76,7 +84,7 @@ def _connected(services: Services, row: ConnectionRow | None, error: Exception |
     return _page(200, "Connected", f"<p>{name} is connected. You can close this window.</p>{more}")
 
 
-def _installed(services: Services, installed: Installed) -> Response[str]:
+def _installed(services: NamedDependency[Services], installed: Installed) -> Response[str]:
     body = (
         f"<p>{escape(installed.name)} is installed, and waits for the account that it belongs to.</p>"
         f"<p>Open your referral account in this browser and confirm, or enter this code there within the hour:</p>"
@@ -94,7 +102,7 @@ def _installed(services: Services, installed: Installed) -> Response[str]:
     return _page(200, "One more step", body, [cookie])
 
 
-def _refused(services: Services, refused: Refused) -> Response[str]:
+def _refused(services: NamedDependency[Services], refused: Refused) -> Response[str]:
     contact = services.settings.support_contact
     whom = f"<p>Questions: {escape(contact)}</p>" if contact else ""
     body = f"<p>{escape(refused.detail)}</p><p>Nothing was connected ({escape(refused.code)}).</p>{whom}"

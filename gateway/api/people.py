@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, get, patch
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, Parameter, QueryParameter
 from litestar.response import Stream
 
 from gateway.api.auth import Caller
@@ -22,16 +23,16 @@ from gateway_schemas.problem import FieldProblem
 TAGS = ["people"]
 Limit = Annotated[int, Parameter(ge=1, le=200)]
 Filter = Annotated[str | None, Parameter(max_length=400)]
-InState = Annotated[str | None, Parameter(query="state", max_length=400)]
+InState = Annotated[str | None, QueryParameter(name="state", max_length=400)]
 
 
 @get("/v1/accounts/{account:str}/people", tags=TAGS)
 async def list_people(
-    caller: Caller,
-    services: Services,
-    account: str,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
     campaign: Filter = None,
-    role: Role | None = None,
+    role: FromQuery[Role | None] = None,
     in_state: InState = None,
     q: Filter = None,
     limit: Limit = 50,
@@ -50,11 +51,11 @@ async def list_people(
 
 @get("/v1/accounts/{account:str}/people.csv", tags=TAGS)
 async def people_csv(
-    caller: Caller,
-    services: Services,
-    account: str,
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
     campaign: Filter = None,
-    role: Role | None = None,
+    role: FromQuery[Role | None] = None,
     in_state: InState = None,
 ) -> Stream:
     """Return people as CSV; spreadsheets take no cell for a formula."""
@@ -70,14 +71,22 @@ async def people_csv(
 
 
 @get("/v1/accounts/{account:str}/people/{person:str}", tags=TAGS)
-async def get_person(caller: Caller, services: Services, account: str, person: str) -> Person:
+async def get_person(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str], person: FromPath[str]
+) -> Person:
     """Return one person, by ``per_…`` or ``ext:…``."""
     caller.require(account, "read")
     return await flow.find(services, account, person)
 
 
 @patch("/v1/accounts/{account:str}/people/{person:str}", tags=TAGS)
-async def patch_person(caller: Caller, services: Services, account: str, person: str, data: PersonPatch) -> Person:
+async def patch_person(
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
+    person: FromPath[str],
+    data: JSONBody[PersonPatch],
+) -> Person:
     """Change link, code, counts or names of one person; what is left out stays."""
     caller.require(account, "signups")
     if (where := nul_in(msgspec.to_builtins(data))) is not None:
@@ -87,7 +96,11 @@ async def patch_person(caller: Caller, services: Services, account: str, person:
 
 @patch("/v1/accounts/{account:str}/campaigns/{campaign:str}/people", tags=TAGS, request_max_body_size=MAX_BATCH)
 async def patch_people(
-    caller: Caller, services: Services, account: str, campaign: str, request: Request[Any, Any, Any]
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
+    campaign: FromPath[str],
+    request: Request[Any, Any, Any],
 ) -> StatusResults:
     """Take up to 1,000 status updates, ``{"people": [{"person": …, "link"?, "code"?, "counts"?, …}]}``; each is done or refused on its own."""
     caller.require(account, "signups")
@@ -96,7 +109,9 @@ async def patch_people(
 
 
 @get("/v1/accounts/{account:str}/people/{person:str}/timeline", tags=TAGS)
-async def get_timeline(caller: Caller, services: Services, account: str, person: str) -> Timeline:
+async def get_timeline(
+    caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str], person: FromPath[str]
+) -> Timeline:
     """Return everything that happened to a person, and why the referral has qualified or has not yet."""
     caller.require(account, "read")
     return await flow.tell_timeline(services, account, person)

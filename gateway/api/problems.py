@@ -57,7 +57,11 @@ def invalid_body(error: msgspec.ValidationError) -> Refused:
     if problem.field == "data":
         return Refused("invalid_input", "Send a JSON body.", [FieldProblem(field="", message="The body is missing.")])
     field = problem.field.removeprefix("data.").removeprefix("data[").strip()
-    return Refused("invalid_input", f"{field or 'The body'}: {problem.message}.", [FieldProblem(field=field, message=problem.message)])
+    return Refused(
+        "invalid_input",
+        f"{field or 'The body'}: {problem.message}.",
+        [FieldProblem(field=field, message=problem.message)],
+    )
 
 
 def _detail(error: HTTPException) -> str:

@@ -2,6 +2,7 @@
 
 from litestar import post
 from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 
 from gateway.api.auth import Caller
 from gateway.flows import qualification, sales
@@ -13,9 +14,9 @@ TAGS = ["qualification"]
 
 @post("/v1/accounts/{account:str}/people/{person:str}/qualification", status_code=200, tags=TAGS)
 async def decide(
-    account: str,
-    person: str,
-    data: QualificationInput,
+    account: FromPath[str],
+    person: FromPath[str],
+    data: JSONBody[QualificationInput],
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
 ) -> Explanation:
@@ -26,7 +27,11 @@ async def decide(
 
 @post("/v1/accounts/{account:str}/people/{person:str}/sales", status_code=200, tags=TAGS)
 async def record_sale(
-    account: str, person: str, data: SaleInput, caller: NamedDependency[Caller], services: NamedDependency[Services]
+    account: FromPath[str],
+    person: FromPath[str],
+    data: JSONBody[SaleInput],
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
 ) -> Sale:
     """Record a sale, or a refund (below 0), once: the same reference and amount again is answered as a duplicate."""
     caller.require(account, "signups")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import Parameter, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, Parameter, QueryParameter
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
@@ -21,11 +21,11 @@ TAGS = ["rewards"]
 
 @get("/v1/accounts/{account:str}/rewards", tags=TAGS)
 async def list_rewards(
-    account: str,
+    account: FromPath[str],
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
     in_state: Annotated[State | None, QueryParameter(name="state")] = None,
-    cursor: str | None = None,
+    cursor: FromQuery[str | None] = None,
     limit: Limit = 50,
 ) -> Page[Reward]:
     """List an account's rewards, newest first."""
@@ -35,10 +35,10 @@ async def list_rewards(
 
 @post("/v1/rewards/{reward:str}/issued", status_code=200, tags=TAGS)
 async def mark_issued(
-    reward: str,
+    reward: FromPath[str],
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    data: RewardDecision | None = None,
+    data: JSONBody[RewardDecision | None] = None,
 ) -> Reward:
     """Say that a due reward was paid; saying it again changes nothing."""
     return await rewards.mark_reward_issued(
@@ -48,10 +48,10 @@ async def mark_issued(
 
 @post("/v1/rewards/{reward:str}/cancelled", status_code=200, tags=TAGS)
 async def mark_cancelled(
-    reward: str,
+    reward: FromPath[str],
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    data: RewardDecision | None = None,
+    data: JSONBody[RewardDecision | None] = None,
 ) -> Reward:
     """Say that a held or due reward will not be paid; saying it again changes nothing."""
     return await rewards.cancel_reward(
@@ -59,7 +59,7 @@ async def mark_cancelled(
     )
 
 
-async def _account_of(services: Services, caller: Caller, reward_id: str) -> str:
+async def _account_of(services: NamedDependency[Services], caller: NamedDependency[Caller], reward_id: str) -> str:
     account = await rewards.owner_of(services, reward_id)
     if not caller.sees(account):
         raise not_found("reward", reward_id)

@@ -3,6 +3,7 @@
 import msgspec
 from litestar import delete, get, post, put
 from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from gateway.api.auth import Caller
 from gateway.errors import Refused
@@ -20,10 +21,10 @@ PATH = "/v1/accounts/{account:str}/campaigns/{campaign:str}/setups/{role:str}"
 async def put_setup(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    account: str,
-    campaign: str,
-    role: str,
-    data: SetupInput,
+    account: FromPath[str],
+    campaign: FromPath[str],
+    role: FromPath[str],
+    data: JSONBody[SetupInput],
 ) -> Setup:
     """Save a setup: checked against the vendor as it is now; what waited for it goes out."""
     caller.require(account, "manage")
@@ -34,10 +35,10 @@ async def put_setup(
 async def get_setup(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    account: str,
-    campaign: str,
-    role: str,
-    connection: str | None = None,
+    account: FromPath[str],
+    campaign: FromPath[str],
+    role: FromPath[str],
+    connection: FromQuery[str | None] = None,
 ) -> Setup:
     """Return the setup of the connected CRM (or of ``connection``), with every problem when it needs attention."""
     caller.require(account, "read")
@@ -48,10 +49,10 @@ async def get_setup(
 async def delete_setup(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    account: str,
-    campaign: str,
-    role: str,
-    connection: str | None = None,
+    account: FromPath[str],
+    campaign: FromPath[str],
+    role: FromPath[str],
+    connection: FromQuery[str | None] = None,
 ) -> None:
     """Delete a setup; signups are held until there is one again."""
     caller.require(account, "manage")
@@ -62,10 +63,10 @@ async def delete_setup(
 async def preview_setup(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    account: str,
-    campaign: str,
-    role: str,
-    data: PreviewInput,
+    account: FromPath[str],
+    campaign: FromPath[str],
+    role: FromPath[str],
+    data: JSONBody[PreviewInput],
 ) -> Preview:
     """Show what a signup would write, by a dry run of the integration; nothing is written anywhere."""
     caller.require(account, "manage")

@@ -4,7 +4,9 @@ from typing import Any
 
 import msgspec
 from litestar import Request, post
+from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath, JSONBody
 
 from gateway.api.auth import Caller
 from gateway.errors import Refused, invalid
@@ -25,7 +27,11 @@ MAX_BATCH = 8 * 1024 * 1024
     request_max_body_size=MAX_BATCH,
 )
 async def post_signups(
-    caller: Caller, services: Services, account: str, campaign: str, request: Request[Any, Any, Any]
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
+    campaign: FromPath[str],
+    request: Request[Any, Any, Any],
 ) -> SignupResults:
     """Accept one Signup, or ``{"signups": […]}`` with up to 1,000, each on its own; what is answered as accepted is durable.
 
@@ -44,7 +50,12 @@ async def post_signups(
 
 
 @post("/v1/accounts/{account:str}/signups/release", status_code=200, tags=TAGS)
-async def release_signups(caller: Caller, services: Services, account: str, data: ReleaseInput) -> ReleaseResult:
+async def release_signups(
+    caller: NamedDependency[Caller],
+    services: NamedDependency[Services],
+    account: FromPath[str],
+    data: JSONBody[ReleaseInput],
+) -> ReleaseResult:
     """Let held signups go out, however long they were held."""
     caller.require(account, "signups")
     if data.since is not None and data.since.tzinfo is None:
