@@ -6,7 +6,6 @@ the lease.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,10 +14,10 @@ from functools import partial
 import structlog
 
 from gateway.sdk.errors import RetryLater
-from gateway.storage import lanes, schedules
+from gateway.storage import schedules
 from gateway.storage.columns import new_id
 from gateway.storage.engine import AsyncConnection, Database, Hints
-from gateway.storage.lanes import Lane, Lease
+from gateway.storage.holdings import Holdings
 from gateway.storage.running import (
     Handler,
     LaneLimits,
@@ -32,7 +31,7 @@ from gateway.storage.running import (
     share_out,
 )
 from gateway.storage.tasks import Task
-from gateway.storage.transitions import Finish, Take, Wanted, find_due_tasks, finish, put_back, take
+from gateway.storage.transitions import Finish, Take, Wanted, find_due_tasks, finish, take
 from gateway.storage.writer import StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -43,11 +42,7 @@ POLL_SECONDS = 1.0
 LOOK_SECONDS = 0.02
 """Shortest time between two looks at the database for lanes, however many hints arrive."""
 
-CLAIM_AT_LEAST = 32
-"""Of the lanes that wait a process claims a quarter at a time, or this many: so that several share the work."""
-
 UNKNOWN_KIND_SECONDS = 60.0
-REMEMBERED_LANES = 10_000
 ERROR_CHARACTERS = 2_000
 
 
@@ -86,13 +81,10 @@ class Worker:
         self.owner = f"{process_id[:30]}/{new_id('own')}"
         self._database = database
         self._handlers = handlers
-        self._limits = limits
+        self._holdings = Holdings(database, self.owner, limits, lease_seconds)
         self._periodic = {schedule.key: schedule for schedule in periodic}
         self._max_running = max_running
-        self._lease_seconds = lease_seconds
         self._grace_seconds = grace_seconds
-        self._lanes: dict[str, OwnedLane] = {}
-        self._memories: dict[str, tuple[int, dict[str, object]]] = {}  # of lanes given back, by the epoch they had
         self._working = 0
         self._look = True  # lanes may be free, or ours may have new work
         self._wake = asyncio.Event()
@@ -107,9 +99,9 @@ class Worker:
         """Run tasks until ``stop`` is called; then let those at work end and give the lanes back."""
         self._stopped = asyncio.Event()
         self._database.writer.on_touched.append(self._touched)
-        renewing = asyncio.create_task(self._keep_leases(), name="gateway-leases")
+        renewing = asyncio.create_task(self._holdings.keep(), name="gateway-leases")
         hints: Hints | None = None
-        ticked = looked = -POLL_SECONDS
+        ticked = look_after = -POLL_SECONDS
         try:
             while not self._stopping:
                 self._wake.clear()
@@ -118,17 +110,18 @@ class Worker:
                         ticked = time.monotonic()
                         hints = await self._keep_listening(hints)
                         await self._run_periodic()
-                        await self._give_back_idle()
+                        await self._holdings.give_back_idle(POLL_SECONDS)
                         self._look = True
-                    if self._look and time.monotonic() - looked >= LOOK_SECONDS:
-                        looked = time.monotonic()
-                        await self._claim()
+                    if self._look and time.monotonic() >= look_after:
+                        look_after = await self._claim()
                     await self._start_due()
                 except StorageUnavailable as error:
                     log.warning("worker.storage_unavailable", error=str(error))
                 except Exception:
                     log.exception("worker.round_failed")
-                until = min(ticked + POLL_SECONDS, looked + LOOK_SECONDS if self._look else ticked + POLL_SECONDS)
+                until = ticked + POLL_SECONDS
+                if self._look:
+                    until = min(until, look_after)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, until - time.monotonic())):
                         await self._wake.wait()
@@ -159,21 +152,20 @@ class Worker:
             StorageUnavailable: The database could not take a write.
         """
         ran = 0
-        renewing = asyncio.create_task(self._keep_leases(), name="gateway-leases")
+        renewing = asyncio.create_task(self._holdings.keep(), name="gateway-leases")
         self._draining = True
         try:
             await self._run_periodic()
             while True:
-                self._look = True
-                while self._look:
-                    await self._claim()
+                while await self._holdings.claim():
+                    pass
                 started = await self._start_due()
                 if not started:
                     return ran
                 ran += started
                 if ran > max_tasks:
                     raise RuntimeError(f"drain ran {ran} tasks and more are due; do they make each other without end?")
-                ended, _ = await asyncio.wait(self._jobs())
+                ended, _ = await asyncio.wait(self._holdings.jobs())
                 for job in ended:
                     if not job.cancelled():  # broken off since its lane was lost
                         job.result()
@@ -185,7 +177,7 @@ class Worker:
     def _touched(self, touched: frozenset[str]) -> None:
         """Hear that a commit of this process made tasks due in some lanes."""
         for lane_id in touched:
-            lane = self._lanes.get(lane_id)
+            lane = self._holdings.lanes.get(lane_id)
             if lane is None or not lane.runs:
                 self._look = True
             else:
@@ -196,9 +188,24 @@ class Worker:
         self._look = True
         self._wake.set()
 
+    async def _claim(self) -> float:
+        """Look for lanes with due work; return before which (monotonic) time not to look again.
+
+        A look costs more the more lanes wait, so it takes at most a tenth of the time. A full process looks once a
+        poll: it still gets some lanes, so that each has its turn even if all processes are full, but does not hoard.
+        """
+        self._look = False
+        before = time.monotonic()
+        self._look = await self._holdings.claim() or self._look
+        took = time.monotonic() - before
+        full = self._working >= self._max_running
+        return before + (POLL_SECONDS if full else max(LOOK_SECONDS, 10 * took))
+
     async def _keep_listening(self, hints: Hints | None) -> Hints | None:
-        if hints is not None and hints.alive:
-            return hints
+        if hints is not None:
+            if hints.alive:
+                return hints
+            hints.close()
         try:
             return await self._database.hints(self._hinted)
         except Exception as error:  # noqa: BLE001 - hints only save time, the poll goes on
@@ -224,119 +231,24 @@ class Worker:
         if await schedules.win(conn, schedule.key, schedule.every_seconds):
             await schedule.make_tasks(conn, self._database.clock.now())
 
-    # --- lanes -----------------------------------------------------------------------------------
-
-    async def _claim(self) -> None:
-        """Look which lanes have due work, and claim some of those that nobody owns."""
-        self._look = False
-        async with self._database.read() as conn:
-            free, mine = await lanes.find_due(conn, self.owner)
-        for lane in (self._lanes[lane_id] for lane_id in mine if lane_id in self._lanes):
-            lane.ready = lane.runs = True
-        if not free:
-            return
-        chosen = random.sample(free, min(len(free), max(len(free) // 4, CLAIM_AT_LEAST)))
-        # a full process still takes some lanes each second: every lane gets its turn even if all processes are full
-        self._look = len(chosen) < len(free) and self._working < self._max_running
-        before = time.monotonic()
-
-        async def claim(conn: AsyncConnection) -> list[Lease]:
-            leases = await lanes.claim(conn, self.owner, chosen, self._lease_seconds)
-            await put_back(conn, [lease.lane for lease in leases], "lost")
-            return leases
-
-        for lease in await self._database.writer.run(claim, bounded=False):
-            if former := self._lanes.get(lease.lane):
-                self._lose(former)
-            epoch, memory = self._memories.pop(lease.lane, (0, {}))
-            if epoch + 1 != lease.epoch:  # somebody else owned it meanwhile
-                memory = {}
-            self._lanes[lease.lane] = OwnedLane(
-                lease, self._limits(lease.lane), memory, lease_seconds=self._lease_seconds, renewed=before
-            )
-
-    async def _give_back_idle(self) -> None:
-        since = time.monotonic() - POLL_SECONDS
-        await self._give_back([lane for lane in self._lanes.values() if lane.is_idle(since)])
-
-    async def _give_back(self, idle: Sequence[OwnedLane]) -> None:
-        if not idle:
-            return
-        leases = [lane.lease for lane in idle]
-        for lane in idle:
-            del self._lanes[lane.lease.lane]
-            self._memories[lane.lease.lane] = (lane.lease.epoch, lane.memory)
-
-        async def give_back(conn: AsyncConnection) -> None:
-            standing = await lanes.owned(conn, leases)
-            await put_back(conn, [lease.lane for lease in standing], "stopped")
-            await lanes.release(conn, list(standing))
-
-        await self._database.writer.run(give_back, bounded=False)
-        while len(self._memories) > REMEMBERED_LANES:
-            del self._memories[next(iter(self._memories))]
-
-    async def _keep_leases(self) -> None:
-        """Renew all leases every third of their time; what was not renewed for two thirds is given up."""
-        while True:
-            await asyncio.sleep(self._lease_seconds / 3)
-            await self._renew()
-
-    async def _renew(self) -> None:
-        if not self._lanes:
-            return
-        before = time.monotonic()
-        known = {lane.lease: lane for lane in self._lanes.values()}
-
-        async def renew(conn: AsyncConnection) -> dict[Lease, Lane]:
-            return await lanes.renew(conn, known.keys(), self._lease_seconds)
-
-        last = min(lane.renewed for lane in known.values()) + self._lease_seconds * 2 / 3
-        try:
-            async with asyncio.timeout(max(0.0, last - before)):
-                standing = await self._database.writer.run(renew, bounded=False)
-        except (TimeoutError, StorageUnavailable) as error:
-            log.warning("worker.leases_not_renewed", error=str(error) or "no answer in time")
-            for lane in known.values():
-                if time.monotonic() >= lane.renewed + self._lease_seconds * 2 / 3:
-                    self._lose(lane)
-            return
-        for lease, lane in known.items():
-            if (row := standing.get(lease)) is None:
-                self._lose(lane)
-            else:
-                lane.renewed = before
-                lane.runs = lane.runs and row.runs
-
-    def _lose(self, lane: OwnedLane) -> None:
-        """Break off what runs in a lane that is ours no more; its new owner puts the tasks back."""
-        if self._lanes.get(lane.lease.lane) is lane:
-            del self._lanes[lane.lease.lane]
-            log.warning("lane.lost", lane=lane.lease.lane, epoch=lane.lease.epoch, tasks=len(lane.running))
-        for job in lane.running.values():
-            if job is not asyncio.current_task():
-                job.cancel()
-
     async def _end_work(self, grace_seconds: float) -> None:
         """Wait for the tasks at work, break off what is left, and give all lanes back."""
-        if jobs := self._jobs():
+        if jobs := self._holdings.jobs():
             _, late = await asyncio.wait(jobs, timeout=grace_seconds)
             for job in late:
                 job.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         try:
-            await self._give_back(list(self._lanes.values()))
+            await self._holdings.give_back(list(self._holdings.lanes.values()))
         except StorageUnavailable as error:
             log.warning("worker.lanes_not_given_back", error=str(error))  # their leases lapse
-
-    def _jobs(self) -> list[asyncio.Task[None]]:
-        return [job for lane in self._lanes.values() for job in lane.running.values()]
 
     # --- tasks -----------------------------------------------------------------------------------
 
     async def _start_due(self) -> int:
         """Take due tasks of all lanes that have room, in turns, and start them; return how many."""
-        lanes_with_room = [lane for lane in self._lanes.values() if lane.room > 0]
+        held = self._holdings.lanes
+        lanes_with_room = [lane for lane in held.values() if lane.room > 0]
         rooms = [(lane.room, lane.limits.weight) for lane in lanes_with_room]
         shares = share_out(rooms, self._max_running - self._working)
         turns = {lane: share for lane, share in zip(lanes_with_room, shares, strict=True) if share > 0}
@@ -344,7 +256,7 @@ class Worker:
             return 0
         for lane in turns:  # before the look, so that what comes in meanwhile is not overlooked
             lane.ready = False
-            self._lanes[lane.lease.lane] = self._lanes.pop(lane.lease.lane)  # to the end of the row
+            held[lane.lease.lane] = held.pop(lane.lease.lane)  # to the end of the row
         wanted = [Wanted(lane.lease.lane, share, lane.exclusive) for lane, share in turns.items()]
         async with self._database.read() as conn:
             found = dict(zip(turns, await find_due_tasks(conn, wanted), strict=True))
@@ -354,11 +266,12 @@ class Worker:
         taken = await self._database.writer.submit(take, list(takes.values()), bounded=False)
         for lane, answer in zip(takes, taken, strict=True):
             if answer.lane is None:
-                self._lose(lane)
+                self._holdings.lose(lane)
                 continue
             lane.runs = lane.runs and answer.lane.runs
-            for task in answer.tasks:
-                self._start(lane, task)
+            if self._holdings.has(lane):  # else given up meanwhile: the next owner puts the tasks back
+                for task in answer.tasks:
+                    self._start(lane, task)
         if any(lane.room > 0 for lane in turns):
             self._wake.set()
         return sum(len(answer.tasks) for answer in taken if answer.lane is not None)
@@ -385,10 +298,10 @@ class Worker:
             duration_ms = round((time.monotonic() - started) * 1000)
             end = partial(end_attempt, run, lease=lane.lease, duration_ms=duration_ms)
             if not await self._commit(end, outcome, handler, status):
-                self._lose(lane)
+                self._holdings.lose(lane)
         except LostLease as error:
             log.warning("task.lease_lost", task_id=task.id, error=str(error))
-            self._lose(lane)
+            self._holdings.lose(lane)
         except Exception:
             if self._draining:
                 raise

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, update
 
 from gateway.storage.engine import AsyncConnection, among, insert, now_micros
 from gateway.storage.tables import lanes, tasks
@@ -148,13 +148,19 @@ def _runs(conn: AsyncConnection) -> ColumnElement[bool]:
 
 
 def _has_due(conn: AsyncConnection) -> ColumnElement[bool]:
-    # the list of priorities lets both databases use all three columns of ix_tasks_due
-    return exists().where(
-        tasks.c.lane == lanes.c.id,
-        tasks.c.state == "available",
-        tasks.c.priority.in_(PRIORITIES),
-        tasks.c.due_at <= now_micros(conn),
+    # the list of priorities lets both databases use all three columns of ix_tasks_due; a scalar and not EXISTS, for
+    # which PostgreSQL would read all due tasks at once, where one of each lane is enough
+    due = (
+        select(literal(1))
+        .where(
+            tasks.c.lane == lanes.c.id,
+            tasks.c.state == "available",
+            tasks.c.priority.in_(PRIORITIES),
+            tasks.c.due_at <= now_micros(conn),
+        )
+        .limit(1)
     )
+    return due.scalar_subquery().is_not(None)
 
 
 def _claimable(conn: AsyncConnection) -> ColumnElement[bool]:

@@ -399,15 +399,15 @@ async def test_an_owner_that_cannot_renew_breaks_off_its_work(queue, new_task):
     gate = Gate()
     async with Running(make_worker(queue, gate.handler)) as worker:
         await gate.until({"t"})
-        (lane,) = worker._lanes.values()
+        (lane,) = worker._holdings.lanes.values()
 
         async def stuck(conn):
             lane.renewed -= 7  # two thirds of ten seconds went by
-            await worker._renew()
+            await worker._holdings.renew()
 
         await queue.db.writer.run(stuck)
         await gate.until(set())
-        assert worker._lanes == {}
+        assert worker._holdings.lanes == {}
     assert await queue.states(task_id) == ["running"], "the next owner puts it back"
 
 
@@ -418,7 +418,7 @@ async def test_a_lane_whose_renewal_finds_another_owner_is_broken_off(queue, oth
         await gate.until({"t"})
         queue.db.clock.advance(timedelta(seconds=60))
         await other.write(lanes.claim, "thief", ["internal"], 1_000)
-        await worker._renew()
+        await worker._holdings.renew()
         await gate.until(set())
 
 
@@ -428,8 +428,8 @@ async def test_renewal_notices_a_hold_by_another_process(queue, other, new_task)
     async with Running(make_worker(queue, gate.handler)) as worker:
         await gate.until({"a"})
         await other.write(lanes.hold, "internal", "disconnected")
-        await worker._renew()
-        assert [lane.runs for lane in worker._lanes.values()] == [False]
+        await worker._holdings.renew()
+        assert [lane.runs for lane in worker._holdings.lanes.values()] == [False]
         gate.open.set()
 
 
