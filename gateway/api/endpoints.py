@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller
-from gateway.errors import Refused, not_found
+from gateway.errors import not_found
 from gateway.flows import endpoints
 from gateway.flows.envelopes import as_endpoint
 from gateway.flows.services import Services
@@ -122,10 +122,7 @@ async def enable_endpoint(
 ) -> Endpoint:
     """Enable the endpoint; what was kept goes out, and with ``replay_from`` what it missed after that position."""
     row = await _reachable(services, caller, endpoint, "manage")
-    position = None if data is None else data.replay_from
-    if position is not None and position < 0:
-        raise Refused("invalid_input", "replay_from is a position of the feed: 0 or more.")
-    return await endpoints.enable(services, row, position)
+    return await endpoints.enable(services, row, None if data is None else data.replay_from)
 
 
 ROUTES = [

@@ -74,9 +74,9 @@ class EndpointPatch(Input, frozen=True, kw_only=True):
 
 
 class EnableInput(Input, frozen=True, kw_only=True):
-    """Enable an endpoint again; ``replay_from`` sends what it missed since that position."""
+    """Enable an endpoint again; ``replay_from`` sends what it missed after that position of the feed."""
 
-    replay_from: int | None = None
+    replay_from: Annotated[int, Meta(ge=0)] | None = None
 
 
 class RotateInput(Input, frozen=True, kw_only=True):
