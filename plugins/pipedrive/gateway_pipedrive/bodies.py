@@ -165,6 +165,8 @@ def _lead_value(key: str, value: FieldValue) -> Any:
 
 def _changed_name(person: Person, values: Values, *, overwrite: bool) -> str | None:
     """Return the person's new full name, or nothing when it stays."""
+    if person.name and not person.first_name and not overwrite:
+        return None
     parts = {"first_name": person.first_name, "last_name": person.last_name}
     for key, held in parts.items():
         given = _text(values.get(key))

@@ -91,12 +91,12 @@ class _Signup:
             return self._record("contact", str(person.id), "created") if person is not None else None
 
         async def create() -> PushedRecord:
-            if push.duplicates != "create":
-                found = await find.people(self.client, addresses, push.known)
-                if found:
-                    self.existing = found[0]
-                    self.others = [RecordRef(kind="contact", id=str(one.id)) for one in found[1:]]
-                    return self._record("contact", str(found[0].id), "matched")
+            found = await find.people(self.client, addresses, push.known)
+            rest = found if push.duplicates == "create" else found[1:]
+            self.others = [RecordRef(kind="contact", id=str(one.id)) for one in rest]
+            if found and push.duplicates != "create":
+                self.existing = found[0]
+                return self._record("contact", str(found[0].id), "matched")
             body = contact_body(
                 values,
                 fields,

@@ -3,7 +3,7 @@
 from gateway_schemas.manifest import DuplicatePolicy, MappingRow, RecordKind, Role, Target, TargetOption
 
 KINDS = [
-    RecordKind(key="contact", label="Contact", is_contact=True, merges=True),
+    RecordKind(key="contact", label="Contact", is_contact=True, merges=True, sale_value=True),
     RecordKind(key="lead", label="Lead", sale_value=True),
     RecordKind(key="deal", label="Deal", merges=True, sale_value=True),
     RecordKind(key="note", label="Note"),

@@ -110,6 +110,7 @@ async def test_create_makes_a_second_person(sandbox, connection, make_push, ther
     assert kinds(result)[0] == ("contact", "created")
     assert len(fionas(sandbox)) == 2
     assert there_already.name == "Fiona"
+    assert [one.id for one in result.others] == [str(there_already.id)]
     if target == "lead":
         assert next(iter(sandbox.company().leads.values())).person_id == int(result.records[0].ref.id)
 
