@@ -56,9 +56,7 @@ async def list_options(
     return await flow.Reader(services, row, refresh=refresh).options(source, parent)
 
 
-async def _row(
-    caller: NamedDependency[Caller], services: NamedDependency[Services], connection_id: str, scope: str
-) -> ConnectionRow:
+async def _row(caller: Caller, services: Services, connection_id: str, scope: str) -> ConnectionRow:
     async with services.database.read() as conn:
         row = await connections.get(conn, connection_id)
     if row is None or not caller.sees(row.account_id):

@@ -21,7 +21,7 @@ from gateway.storage import accounts, campaigns, connections
 from gateway.storage.campaigns import Resolved, SetupRow
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
-from gateway.storage.running import Done, Handler, Outcome, Periodic, Retry, TaskRun
+from gateway.storage.running import Apply, Done, Handler, Outcome, Periodic, Retry, TaskRun
 from gateway.storage.tasks import NewTask, Task, insert_tasks, release_parked
 from gateway_schemas.campaign import SetupProblem
 from gateway_schemas.event_data import SetupData
@@ -50,7 +50,7 @@ def problems_of(row: SetupRow, error: MappingBroken) -> list[SetupProblem]:
 
 
 async def mark_needs_attention(
-    conn: AsyncConnection, row: SetupRow, why: Sequence[SetupProblem] | MappingBroken, now: datetime
+    conn: AsyncConnection, row: SetupRow, problems: Sequence[SetupProblem], now: datetime
 ) -> bool:
     """Say that a setup cannot be used as it is; the host is told once.
 
@@ -66,20 +66,36 @@ async def mark_needs_attention(
         return False
     if current.updated_at != row.updated_at:
         return True
-    problems = problems_of(row, why) if isinstance(why, MappingBroken) else list(why)
     await campaigns.mark(conn, row.id, state="needs_attention", problems=problems)
     if current.state == "ready":
         data = SetupData(
             campaign=current.campaign_id,
             role=current.role,
             connection=current.connection_id,
-            problems=problems,
+            problems=list(problems),
         )
         event = NewEvent(
             type="setup.needs_attention", account_id=row.account_id, person_id=None, data=msgspec.to_builtins(data)
         )
         await publish(conn, [event], now)
     return True
+
+
+def parking(row: SetupRow, now: datetime, also: Apply | None = None) -> Apply:
+    """Return the writes that go with parking a task under a setup.
+
+    When the setup was mended or removed since ``row`` was read, its release may have run already: the task is released
+    by another one, instead of waiting for somebody to save the setup again.
+    """
+
+    async def write(conn: AsyncConnection) -> None:
+        current = await campaigns.lock_setup(conn, row.id)
+        if current is None or current.state == "ready":
+            await insert_tasks(conn, [_release_task(row)], now)
+        if also is not None:
+            await also(conn)
+
+    return write
 
 
 async def mark_ready(conn: AsyncConnection, row: SetupRow, resolved: Resolved, now: datetime) -> None:

@@ -91,10 +91,9 @@ def _not_now(loaded: Loaded, run: TaskRun) -> Outcome | None:
     if setup.state != "ready":
         message = "; ".join(problem.message for problem in setup.problems) or "Its setup needs attention."
         told = person.crm_cause == "setup_needs_attention"
+        tell = None if told else parked(loaded, message, run.now())
         return Park(
-            cause=attention.park_cause(setup.id),
-            error=message,
-            apply=None if told else parked(loaded, message, run.now()),
+            cause=attention.park_cause(setup.id), error=message, apply=attention.parking(setup, run.now(), tell)
         )
     if person.email is None:
         return Done()  # erased
@@ -216,6 +215,9 @@ class _Attempt:
 
     async def _store_frozen(self, conn: AsyncConnection) -> None:
         assert self.frozen is not None
+        current = await people.by_id(conn, self.person.id)
+        if current is None or current.email is None:
+            raise errors.RetryLater("the person was erased", after_seconds=0, lane_wide=False)
         await pushes.freeze(conn, self.person.id, self.row.id, self.setup.id, self.frozen, self.frozen_at)
 
     async def _finished(self, conn: AsyncConnection, record: PushedRecord) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -10,12 +11,15 @@ from gateway.flows.vendor_lists import MAX_AGE
 from gateway.sdk.errors import MappingBroken
 from gateway.storage import campaigns, connections, tasks
 from gateway.storage.tables import events
+from gateway.storage.tables import tasks as waiting
+from gateway_schemas.campaign import SetupProblem
 from gateway_schemas.records import Field, Option
 
 from .toy_crm import open_toy
 
 SETUP = "/accounts/acme/campaigns/spring/setups/referred"
 BODY = {"target": "lead", "use_suggested": True}
+BROKEN = [SetupProblem(field="mapping[2].field", message="f_code is gone", code="mapping_broken")]
 RULE = {"trigger": "stage", "parameters": {"board": "b", "stage": "2"}}
 
 
@@ -307,7 +311,7 @@ async def saved_row(toy):
 async def test_a_broken_mapping_needs_attention_and_the_host_is_told_once(toy):
     await toy.ready()
     row = await saved_row(toy)
-    broken = MappingBroken("the vendor refused unknown fields", ["f_code"])
+    broken = attention.problems_of(row, MappingBroken("the vendor refused unknown fields", ["f_code"]))
     now = toy.clock.now()
     assert await toy.write(attention.mark_needs_attention, row, broken, now)
     assert await toy.write(attention.mark_needs_attention, row, broken, now)
@@ -323,7 +327,7 @@ async def test_saving_it_again_releases_what_was_parked_in_batches(toy):
     await toy.ready()
     row = await saved_row(toy)
     ids = await parked(toy, row.id, count=1_200)
-    await toy.write(attention.mark_needs_attention, row, MappingBroken("x", ["f_code"]), toy.clock.now())
+    await toy.write(attention.mark_needs_attention, row, BROKEN, toy.clock.now())
     assert (await toy.setup())["state"] == "ready"
     await release_only(toy)
     assert await states(toy, ids) == {"available"}
@@ -356,10 +360,8 @@ class Run:
 
 
 async def due_task(toy, kind):
-    from gateway.storage.tables import tasks as table
-
     async with toy.services.database.read() as conn:
-        found = await conn.execute(select(table.c.id).where(table.c.kind == kind, table.c.state == "available"))
+        found = await conn.execute(select(waiting.c.id).where(waiting.c.kind == kind, waiting.c.state == "available"))
         ids = list(found.scalars())
     return await toy.read(tasks.get_task, ids[0]) if ids else None
 
@@ -371,11 +373,35 @@ async def test_a_mark_that_comes_after_a_new_saving_changes_nothing_and_parks_no
     await toy.setup()
     await release_only(toy)
     ids = await parked(toy, old.id)
-    assert not await toy.write(attention.mark_needs_attention, old, MappingBroken("x", ["f_code"]), toy.clock.now())
+    assert not await toy.write(attention.mark_needs_attention, old, BROKEN, toy.clock.now())
     assert (await toy.call("GET", SETUP))["state"] == "ready"
     await release_only(toy)
     assert await states(toy, ids) == {"available"}
     assert await events_of(toy, "setup.needs_attention") == []
+
+
+async def test_a_task_that_is_parked_just_after_the_setup_was_mended_goes_on(toy):
+    await toy.ready()
+    row = await saved_row(toy)
+    await toy.write(attention.mark_needs_attention, row, BROKEN, toy.clock.now())
+    marked = await saved_row(toy)
+    await toy.setup()
+    await release_only(toy)
+    ids = await parked(toy, row.id)
+    await toy.write(attention.parking(marked, toy.clock.now()))
+    await release_only(toy)
+    assert await states(toy, ids) == {"available"}
+
+
+async def test_a_task_that_is_parked_while_the_setup_is_broken_stays_parked(toy):
+    await toy.ready()
+    row = await saved_row(toy)
+    await release_only(toy)
+    await toy.write(attention.mark_needs_attention, row, BROKEN, toy.clock.now())
+    ids = await parked(toy, row.id)
+    await toy.write(attention.parking(await saved_row(toy), toy.clock.now()))
+    await release_only(toy)
+    assert await states(toy, ids) == {"parked"}
 
 
 async def test_removing_a_setup_lets_its_parked_tasks_find_out_for_themselves(toy):
@@ -455,6 +481,4 @@ async def test_a_new_connection_to_the_same_tenant_takes_the_setup_on(toy):
 
 
 def _moved(row):
-    import msgspec
-
     return msgspec.structs.replace(row, connection_id="con_2")

@@ -1,4 +1,4 @@
-"""A CRM in one file: the vendor's side in memory, the plugin's side as hooks, and a process of the gateway over both."""
+"""A CRM in one file: the vendor in memory, the plugin as hooks, and a process of the gateway over both."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
