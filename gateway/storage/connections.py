@@ -6,7 +6,7 @@ disconnected from then on, whether or not the periodic sweep has written it yet.
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import ColumnElement, and_, delete, not_, or_, select, update
@@ -46,6 +46,7 @@ __all__ = [
     "win_refresh",
 ]
 
+Webhooks = Literal["healthy", "missing", "unavailable"]
 LAPSED = "authorisation_lapsed"
 """``reason`` of a connection whose authorisation nobody finished in time."""
 
@@ -90,7 +91,7 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
     last_good_call_at: datetime | None = None
     last_webhook_at: datetime | None = None
     last_error: str | None = None
-    webhooks: str = "unavailable"
+    webhooks: Webhooks = "unavailable"
     inbound_token_hash: str | None = None
 
 

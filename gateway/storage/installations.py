@@ -1,6 +1,8 @@
 """Installations: authorisations that began in a vendor's marketplace and that no account has claimed yet."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy import select, update
@@ -48,7 +50,7 @@ async def get(conn: AsyncConnection, installation_id: str) -> InstallationRow | 
     """Return one installation."""
     found = await conn.execute(select(*_COLUMNS).where(installations.c.id == installation_id))
     row = found.mappings().one_or_none()
-    return None if row is None else _row(dict(row))
+    return None if row is None else _row(row)
 
 
 async def find(
@@ -60,7 +62,7 @@ async def find(
         select(*_COLUMNS).where(by, installations.c.ended_at.is_(None), installations.c.expires_at > now)
     )
     row = found.mappings().one_or_none()
-    return None if row is None else _row(dict(row))
+    return None if row is None else _row(row)
 
 
 async def claim(conn: AsyncConnection, installation_id: str, connection_id: str, now: datetime) -> bool:
@@ -108,9 +110,10 @@ async def overdue(conn: AsyncConnection, now: datetime, limit: int = 100) -> lis
         .order_by(installations.c.id)
         .limit(limit)
     )
-    return [_row(dict(row)) for row in found.mappings()]
+    return [_row(row) for row in found.mappings()]
 
 
-def _row(values: dict[str, object]) -> InstallationRow:
-    verified = msgspec.convert(values.pop("verified"), VendorAccount)
-    return msgspec.convert({**values, "verified": verified}, InstallationRow)
+def _row(columns: Mapping[Any, Any]) -> InstallationRow:
+    values = dict(columns)
+    values["verified"] = msgspec.convert(values["verified"], VendorAccount)
+    return InstallationRow(**values)
