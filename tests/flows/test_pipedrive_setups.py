@@ -194,7 +194,7 @@ async def test_the_preview_is_byte_for_byte_what_a_push_sends(world, monkeypatch
     assert recording.writes == []
     assert bool(stopped) is not (known and policy == "skip")
     assert world.sandbox.snapshot() == before
-    assert told["existing"] == ([] if policy == "create" else ids)
+    assert told["existing"] == ids
 
     signup = await world.signup(person=person, source="web")
     await world.drain()
