@@ -40,6 +40,7 @@ class Deliver:
         delivery_id = run.task.args["delivery"]
         async with self._services.database.read() as conn:
             work = await deliveries.work(conn, delivery_id)
+            secrets = [] if work is None else await live_secrets(self._services, conn, work.endpoint)
         if work is None or work.delivery.state in ("delivered", "cancelled"):
             return Done()
         if work.endpoint.removed_at is not None:
@@ -52,7 +53,6 @@ class Deliver:
         body = await Shaper(self._services).body(work.endpoint, work.event)
         if body is None:
             return Done(_mark(delivery_id, "cancelled", run.now(), "the integration leaves this event out"))
-        secrets = await live_secrets(self._services, work.endpoint)
         headers = sign(work.event.id, body, secrets, self._services.clock.wall())
         answer = await send(self._services.webhook_http, work.endpoint.url, headers, body)
         run.excerpt(answer.excerpt)
@@ -65,7 +65,8 @@ class Deliver:
 
             async def delivered(conn: AsyncConnection) -> None:
                 await deliveries.mark(conn, delivery_id, "delivered", now)
-                await endpoints.note_success(conn, endpoint.id)
+                if endpoint.failing_since is not None:
+                    await endpoints.note_success(conn, endpoint.id)
 
             return Done(delivered)
         log.info("delivery.failed", endpoint_id=endpoint.id, delivery_id=delivery_id, status=answer.status)
@@ -121,10 +122,9 @@ def _mark(delivery_id: str, state: DeliveryState, now: datetime, error: str) -> 
     return apply
 
 
-async def live_secrets(services: Services, endpoint: EndpointRow) -> list[str]:
+async def live_secrets(services: Services, conn: AsyncConnection, endpoint: EndpointRow) -> list[str]:
     """Return the secrets that sign now: the current one, and within its grace period the one before."""
-    async with services.database.read() as conn:
-        kept = await services.vault.get_all(conn, endpoint.id)
+    kept = await services.vault.get_all(conn, endpoint.id)
     until = endpoint.previous_secret_until
     live = [kept["secret"]] if "secret" in kept else []
     if "previous_secret" in kept and until is not None and services.clock.now() < until:

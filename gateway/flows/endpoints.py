@@ -209,7 +209,9 @@ async def test(services: Services, row: EndpointRow) -> EndpointTest:
         data=msgspec.to_builtins(EndpointData(endpoint=row.id, url=row.url, reason="test")),
     )
     body = msgspec.json.encode(event)
-    headers = sign(event.id, body, await live_secrets(services, row), services.clock.wall())
+    async with services.database.read() as conn:
+        secrets = await live_secrets(services, conn, row)
+    headers = sign(event.id, body, secrets, services.clock.wall())
     answer = await send(services.webhook_http, row.url, headers, body)
     return EndpointTest(
         id=event.id,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Update, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Update, and_, bindparam, delete, func, select, update
 
 from gateway.storage import endpoints as endpoint_rows
 from gateway.storage.columns import new_id
@@ -73,6 +73,12 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
 COLUMNS = [deliveries.c[name] for name in DeliveryRow.__struct_fields__]
 _EVENT = [events.c[name] for name in EventRow.__struct_fields__]
+_WORK = (
+    select(*COLUMNS, *endpoint_rows.COLUMNS, *_EVENT)
+    .join_from(deliveries, endpoints, endpoints.c.id == deliveries.c.endpoint_id)
+    .outerjoin(events, events.c.id == deliveries.c.event_id)
+    .where(deliveries.c.id == bindparam("delivery"))
+)
 
 
 def task_for(
@@ -121,13 +127,7 @@ async def add(
 
 async def work(conn: AsyncConnection, delivery_id: str) -> Work | None:
     """Return a delivery with its endpoint (removed ones too) and event."""
-    statement = (
-        select(*COLUMNS, *endpoint_rows.COLUMNS, *_EVENT)
-        .join_from(deliveries, endpoints, endpoints.c.id == deliveries.c.endpoint_id)
-        .outerjoin(events, events.c.id == deliveries.c.event_id)
-        .where(deliveries.c.id == delivery_id)
-    )
-    found = (await conn.execute(statement)).one_or_none()
+    found = (await conn.execute(_WORK, {"delivery": delivery_id})).one_or_none()
     if found is None:
         return None
     values = tuple(found)
