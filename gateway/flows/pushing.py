@@ -35,6 +35,20 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     known: list[LinkRow] = []
 
 
+class Ready(Loaded, frozen=True, kw_only=True):
+    """A push whose connection, setup, campaign and account are there."""
+
+    row: ConnectionRow
+    setup: SetupRow
+    campaign: CampaignRow
+    account: Account
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> "Ready":
+        """Return what was loaded, complete."""
+        return cls(**{name: getattr(loaded, name) for name in Loaded.__struct_fields__})
+
+
 async def load(conn: AsyncConnection, person_id: str) -> Loaded | None:
     """Read what a push needs; ``None`` when there is no such person."""
     person = await people.by_id(conn, person_id)
@@ -55,24 +69,21 @@ async def load(conn: AsyncConnection, person_id: str) -> Loaded | None:
     )
 
 
-def freeze(loaded: Loaded) -> tuple[Frozen, list[Problem]]:
+def freeze(ready: Ready) -> tuple[Frozen, list[Problem]]:
     """Return what is sent for a person, and why it cannot be sent like this (then it is not)."""
-    person, setup = loaded.person, loaded.setup
-    assert setup is not None
-    assert loaded.campaign is not None
-    assert loaded.account is not None
+    person, setup = ready.person, ready.setup
     mapped = render(
         setup.body,
         setup.resolved.fields,
         person=mapping_person(person),
-        referrer=mapping_person(loaded.referrer) if loaded.referrer is not None else None,
-        campaign=mapping_campaign(loaded.campaign),
-        locality=locality_of(loaded.account),
+        referrer=mapping_person(ready.referrer) if ready.referrer is not None else None,
+        campaign=mapping_campaign(ready.campaign),
+        locality=locality_of(ready.account),
     )
     frozen = Frozen(
         reference=person.id,
         role=person.role,
-        campaign_name=loaded.campaign.name,
+        campaign_name=ready.campaign.name,
         email=person.email or "",
         values=mapped.values,
         target=setup.body.target,

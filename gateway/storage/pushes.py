@@ -170,14 +170,7 @@ async def freeze(
 async def get(conn: AsyncConnection, person_id: str, integration: str, identity: str) -> PushRow | None:
     """Return the push of a person to a vendor tenant, by whichever of the account's connections to it."""
     statement = (
-        select(
-            pushes.c.person_id,
-            pushes.c.connection_id,
-            pushes.c.setup_id,
-            pushes.c.frozen,
-            pushes.c.frozen_at,
-            pushes.c.steps,
-        )
+        select(*(pushes.c[name] for name in PushRow.__struct_fields__))
         .join_from(pushes, connections, connections.c.id == pushes.c.connection_id)
         .where(
             pushes.c.person_id == person_id,
@@ -188,7 +181,7 @@ async def get(conn: AsyncConnection, person_id: str, integration: str, identity:
         .limit(1)
     )
     row = (await conn.execute(statement)).one_or_none()
-    return None if row is None else msgspec.convert(row._asdict(), PushRow)
+    return None if row is None else msgspec.convert(dict(zip(PushRow.__struct_fields__, row, strict=True)), PushRow)
 
 
 async def thaw(conn: AsyncConnection, person_id: str) -> None:
