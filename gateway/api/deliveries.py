@@ -10,8 +10,8 @@ from gateway.api.auth import Caller
 from gateway.errors import not_found
 from gateway.flows import delivery_log, replay
 from gateway.flows.services import Services
-from gateway.storage.deliveries import Chosen
 from gateway.storage.delivery_log import Filter
+from gateway.storage.redelivery import Chosen
 from gateway_schemas.account import Scope
 from gateway_schemas.base import Page
 from gateway_schemas.events import Delivery, DeliveryState, ReplayInput, ReplayResult

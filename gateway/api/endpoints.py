@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
-from gateway.flows import endpoints
+from gateway.flows import endpoint_checks, endpoints
 from gateway.flows.envelopes import as_endpoint
 from gateway.flows.services import Services
 from gateway.storage.endpoints import EndpointRow
@@ -102,7 +102,7 @@ async def rotate_secret(
 ) -> Endpoint:
     """Give the endpoint a new secret; the old one signs too for the grace period."""
     row = await _reachable(services, caller, endpoint, "manage")
-    return await endpoints.rotate(services, row, data or RotateInput())
+    return await endpoint_checks.rotate(services, row, data or RotateInput())
 
 
 @post("/v1/endpoints/{endpoint:str}/test", status_code=200)
@@ -110,7 +110,7 @@ async def test_endpoint(
     endpoint: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
 ) -> EndpointTest:
     """Send a test event to this endpoint alone and answer with what came of it."""
-    return await endpoints.test(services, await _reachable(services, caller, endpoint, "manage"))
+    return await endpoint_checks.test(services, await _reachable(services, caller, endpoint, "manage"))
 
 
 @post("/v1/endpoints/{endpoint:str}/enable", status_code=200)

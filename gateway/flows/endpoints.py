@@ -1,14 +1,14 @@
 """Endpoints: make, change, rotate, test and enable the URLs that receive events; an automation's subscriptions too."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, get_args
 
 import msgspec
 import structlog
 
 from gateway.errors import Refused, invalid, not_found
-from gateway.flows.deliver import disable, live_secrets
+from gateway.flows.deliver import disable
 from gateway.flows.envelopes import as_endpoint, as_event
 from gateway.flows.replay import resume
 from gateway.flows.services import Services
@@ -17,26 +17,19 @@ from gateway.storage.columns import new_id
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.endpoints import EndpointRow
 from gateway.storage.engine import AsyncConnection
-from gateway.webhooks.sending import send
-from gateway.webhooks.signing import new_secret, sign
+from gateway.webhooks.signing import new_secret
 from gateway.webhooks.targets import check_url
 from gateway_schemas.base import Page
-from gateway_schemas.event_data import EndpointData
 from gateway_schemas.events import (
     Endpoint,
     EndpointInput,
     EndpointPatch,
-    EndpointTest,
     Event,
     EventType,
-    RotateInput,
 )
 from gateway_schemas.problem import FieldProblem
 
 log = structlog.get_logger(__name__)
-
-SECRET, PREVIOUS = "secret", "previous_secret"
-"""Names of an endpoint's secrets in the vault."""
 
 
 async def create(services: Services, wanted: EndpointInput) -> Endpoint:
@@ -66,7 +59,7 @@ async def _store(services: Services, row: EndpointRow) -> Endpoint:
             return not_found("account", row.account_id)
         started = msgspec.structs.replace(row, last_position=await events.newest_position(conn))
         await endpoints.add(conn, started)
-        await services.vault.put(conn, row.id, SECRET, secret, row.created_at)
+        await services.vault.put(conn, row.id, "secret", secret, row.created_at)
         return as_endpoint(started, secret)
 
     answer = await services.database.writer.run(write)
@@ -160,67 +153,6 @@ async def _remove(services: Services, conn: AsyncConnection, endpoint_id: str, n
     await endpoints.change(conn, endpoint_id, to_state="disabled", removed_at=now)
     await deliveries.cancel_waiting(conn, endpoint_id, "the endpoint was removed", now)
     await services.vault.delete(conn, endpoint_id)
-
-
-async def rotate(services: Services, row: EndpointRow, wanted: RotateInput) -> Endpoint:
-    """Give an endpoint a new secret; the old one signs too until the grace period ends.
-
-    Raises:
-        Refused: ``rotation_under_way`` while an older secret still signs, unless forced.
-    """
-    now = services.clock.now()
-    secret = new_secret()
-
-    async def write(conn: AsyncConnection) -> EndpointRow | Refused | None:
-        current = await endpoints.get(conn, row.id)
-        if current is None:
-            return None
-        until = current.previous_secret_until
-        if until is not None and now < until and not wanted.force:
-            text = f"The secret before signs until {until:%Y-%m-%d %H:%M} UTC. Wait, or send force: true to end it now."
-            return Refused("rotation_under_way", text)
-        before = await services.vault.get(conn, row.id, SECRET)
-        if before is not None and wanted.grace_hours > 0:
-            await services.vault.put(conn, row.id, PREVIOUS, before, now)
-        else:
-            await services.vault.delete(conn, row.id, PREVIOUS)
-        await services.vault.put(conn, row.id, SECRET, secret, now)
-        grace = now + timedelta(hours=wanted.grace_hours) if wanted.grace_hours > 0 else None
-        return await endpoints.change(conn, row.id, previous_secret_until=grace)
-
-    answer = await services.database.writer.run(write)
-    if isinstance(answer, Refused):
-        raise answer
-    return msgspec.structs.replace(_found(answer, row.id), secret=secret)
-
-
-async def test(services: Services, row: EndpointRow) -> EndpointTest:
-    """Send an ``endpoint.test`` event to this endpoint alone, once and at once, and tell what came of it.
-
-    The event is in no feed, is not tried again, and changes nothing about the endpoint.
-    """
-    event = Event(
-        id=new_id("evt"),
-        type="endpoint.test",
-        version=events.VERSION,
-        occurred_at=services.clock.now(),
-        account=row.account_id or "-",
-        sequence=0,
-        data=msgspec.to_builtins(EndpointData(endpoint=row.id, url=row.url, reason="test")),
-    )
-    body = msgspec.json.encode(event)
-    async with services.database.read() as conn:
-        secrets = await live_secrets(services, conn, row)
-    headers = sign(event.id, body, secrets, services.clock.wall())
-    answer = await send(services.webhook_http, row.url, headers, body)
-    return EndpointTest(
-        id=event.id,
-        delivered=answer.error is None,
-        status=answer.status,
-        duration_ms=answer.duration_ms,
-        error=answer.error,
-        excerpt=answer.excerpt,
-    )
 
 
 # --- subscriptions: endpoints that a connection owns ------------------------------------------------------

@@ -9,10 +9,10 @@ from functools import partial
 from gateway.errors import Refused
 from gateway.flows.fan_out import deliver, matches
 from gateway.flows.services import Services
-from gateway.storage import deliveries, endpoints, events, lanes
-from gateway.storage.deliveries import Chosen
+from gateway.storage import deliveries, endpoints, events, lanes, redelivery
 from gateway.storage.endpoints import EndpointRow
 from gateway.storage.engine import AsyncConnection
+from gateway.storage.redelivery import Chosen
 from gateway.storage.running import Done, Outcome, TaskRun
 from gateway.storage.tasks import NewTask, Task, insert_tasks
 from gateway.webhooks.schedule import ATTEMPTS
@@ -59,8 +59,8 @@ class Resume:
                 return
             await deliver(conn, pairs, placed, now, priority=deliveries.REPLAY_PRIORITY)
             ids = [event.id for _, event in pairs]
-            again = await deliveries.undelivered(conn, endpoint_id, ids)
-            await deliveries.send_again(conn, again, now, attempts=ATTEMPTS)
+            again = await redelivery.undelivered(conn, endpoint_id, ids)
+            await redelivery.send_again(conn, again, now, attempts=ATTEMPTS)
             if len(batch) == BATCH:
                 await insert_tasks(conn, [resume_task(endpoint_id, placed[batch[-1].id], until)], now)
 
@@ -94,7 +94,7 @@ async def replay_one(services: Services, delivery_id: str) -> None:
             return Refused("wrong_state", f"Enable the endpoint {work.endpoint.id} first.")
         if work.event is None:
             return Refused("wrong_state", "The event is older than the retention and was deleted.")
-        await deliveries.send_again(conn, [delivery_id], now, attempts=ATTEMPTS)
+        await redelivery.send_again(conn, [delivery_id], now, attempts=ATTEMPTS)
         return None
 
     if refused := await services.database.writer.run(write):
@@ -104,14 +104,14 @@ async def replay_one(services: Services, delivery_id: str) -> None:
 async def replay_many(services: Services, chosen: Chosen, *, dry_run: bool) -> ReplayResult:
     """Send all chosen deliveries of enabled endpoints again, a batch a transaction."""
     async with services.database.read() as conn:
-        matched = await deliveries.count(conn, chosen)
+        matched = await redelivery.count(conn, chosen)
     replayed, last = 0, ""
     while not dry_run:
         async with services.database.read() as conn:
-            ids = await deliveries.choose(conn, chosen, last, BATCH)
+            ids = await redelivery.choose(conn, chosen, last, BATCH)
         if not ids:
             break
-        send = partial(deliveries.send_again, ids=ids, now=services.clock.now(), attempts=ATTEMPTS)
+        send = partial(redelivery.send_again, ids=ids, now=services.clock.now(), attempts=ATTEMPTS)
         replayed += await services.database.writer.run(send)
         last = ids[-1]
     return ReplayResult(matched=matched, replayed=replayed, dry_run=dry_run)

@@ -14,14 +14,14 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from gateway import hookimpl
 from gateway.errors import Refused
-from gateway.flows import endpoints, feed, notify, replay
+from gateway.flows import endpoint_checks, endpoints, feed, notify, replay
 from gateway.flows.notify import NewEvent
 from gateway.plugins import Integration, Registry
 from gateway.sdk.clock import Clock
 from gateway.storage import connections, tasks
 from gateway.storage.connections import ConnectionRow
-from gateway.storage.deliveries import Chosen
 from gateway.storage.engine import Database
+from gateway.storage.redelivery import Chosen
 from gateway.webhooks.schedule import ATTEMPTS, WAITS
 from gateway.worker import Worker
 from gateway_schemas.event_data import StatsData
@@ -345,28 +345,28 @@ async def test_a_removed_endpoint_receives_nothing_more_and_its_secrets_are_gone
 
 async def test_after_a_rotation_both_secrets_sign_until_the_grace_period_ends(out: Out):
     endpoint = await out.endpoint()
-    rotated = await endpoints.rotate(out.services, await out.shown(endpoint.id), RotateInput(grace_hours=24))
+    rotated = await endpoint_checks.rotate(out.services, await out.shown(endpoint.id), RotateInput(grace_hours=24))
     assert rotated.secret != endpoint.secret
     await out.publish("sync.started")
     await out.drain()
     for secret in (endpoint.secret, rotated.secret):
         assert verified(out.receiver.requests[-1], secret or "")
     with pytest.raises(Refused, match="rotation_under_way"):
-        await endpoints.rotate(out.services, await out.shown(endpoint.id), RotateInput())
+        await endpoint_checks.rotate(out.services, await out.shown(endpoint.id), RotateInput())
     out.clock.advance(timedelta(hours=25))
     await out.publish("sync.started")
     await out.drain()
     assert verified(out.receiver.requests[-1], rotated.secret or "")
     with pytest.raises(WebhookVerificationError):
         verified(out.receiver.requests[-1], endpoint.secret or "")
-    assert await endpoints.rotate(out.services, await out.shown(endpoint.id), RotateInput())
+    assert await endpoint_checks.rotate(out.services, await out.shown(endpoint.id), RotateInput())
 
 
 async def test_a_forced_rotation_ends_the_one_under_way_and_no_grace_ends_the_old_secret_at_once(out: Out):
     endpoint = await out.endpoint()
     row = await out.shown(endpoint.id)
-    first = await endpoints.rotate(out.services, row, RotateInput())
-    forced = await endpoints.rotate(out.services, row, RotateInput(force=True))
+    first = await endpoint_checks.rotate(out.services, row, RotateInput())
+    forced = await endpoint_checks.rotate(out.services, row, RotateInput(force=True))
     await out.publish("sync.started")
     await out.drain()
     request = out.receiver.requests[-1]
@@ -374,7 +374,7 @@ async def test_a_forced_rotation_ends_the_one_under_way_and_no_grace_ends_the_ol
     assert verified(request, first.secret or "")
     with pytest.raises(WebhookVerificationError):
         verified(request, endpoint.secret or "")
-    last = await endpoints.rotate(out.services, row, RotateInput(grace_hours=0, force=True))
+    last = await endpoint_checks.rotate(out.services, row, RotateInput(grace_hours=0, force=True))
     await out.publish("sync.started")
     await out.drain()
     assert len(out.receiver.requests[-1].headers["webhook-signature"].split()) == 1
@@ -384,12 +384,12 @@ async def test_a_forced_rotation_ends_the_one_under_way_and_no_grace_ends_the_ol
 async def test_a_test_message_goes_to_one_endpoint_alone_and_is_in_no_feed(out: Out):
     endpoint = await out.endpoint()
     await out.endpoint("https://other.test/in")
-    good = await endpoints.test(out.services, await out.shown(endpoint.id))
+    good = await endpoint_checks.test(out.services, await out.shown(endpoint.id))
     assert (good.delivered, good.status, good.error) == (True, 204, None)
     (request,) = out.receiver.requests
     assert verified(request, endpoint.secret or "")["type"] == "endpoint.test"
     out.receiver.answer(500)
-    bad = await endpoints.test(out.services, await out.shown(endpoint.id))
+    bad = await endpoint_checks.test(out.services, await out.shown(endpoint.id))
     assert (bad.delivered, bad.status) == (False, 500)
     await out.drain()
     assert len(out.receiver.requests) == 2

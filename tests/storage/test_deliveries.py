@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 
 from gateway.sdk.clock import Clock
-from gateway.storage import accounts, deliveries, delivery_log, endpoints, events, tasks
-from gateway.storage.deliveries import Chosen, NewDelivery
+from gateway.storage import accounts, deliveries, delivery_log, endpoints, events, redelivery, tasks
+from gateway.storage.deliveries import NewDelivery
 from gateway.storage.delivery_log import Filter
 from gateway.storage.endpoints import EndpointRow
 from gateway.storage.engine import Database
 from gateway.storage.events import NewEvent
+from gateway.storage.redelivery import Chosen
 from gateway_schemas.account import AccountInput
 
 
@@ -88,12 +89,12 @@ async def test_a_replay_leaves_endpoints_out_that_are_disabled_or_belong_to_othe
     for endpoint in ("end_host", "end_acme", "end_other"):
         await rows.deliver(endpoint, one)
     await rows.write(endpoints.change, "end_other", to_state="disabled")
-    assert await rows.read(deliveries.count, Chosen()) == 2
-    assert await rows.read(deliveries.count, Chosen(endpoints_of="acme")) == 1
-    assert await rows.read(deliveries.count, Chosen(since=rows.clock.now() + timedelta(hours=1))) == 0
-    assert await rows.read(deliveries.count, Chosen(until=rows.clock.now() + timedelta(hours=1))) == 2
-    chosen = await rows.read(deliveries.choose, Chosen(), "", 1)
-    rest = await rows.read(deliveries.choose, Chosen(), chosen[0], 10)
+    assert await rows.read(redelivery.count, Chosen()) == 2
+    assert await rows.read(redelivery.count, Chosen(endpoints_of="acme")) == 1
+    assert await rows.read(redelivery.count, Chosen(since=rows.clock.now() + timedelta(hours=1))) == 0
+    assert await rows.read(redelivery.count, Chosen(until=rows.clock.now() + timedelta(hours=1))) == 2
+    chosen = await rows.read(redelivery.choose, Chosen(), "", 1)
+    rest = await rows.read(redelivery.choose, Chosen(), chosen[0], 10)
     assert len({*chosen, *rest}) == 2
 
 
