@@ -172,12 +172,14 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     def _allows(self, url: httpx.URL) -> bool:
         origin = _origin(url)
+        if url.userinfo:
+            return False
         if origin in self._configured:
             return True
         domain = self._properties.get("api_domain")
         if domain is not None and origin == _origin(httpx.URL(domain)):
             return True
-        if origin[0] != "https" or origin[2] != 443 or url.userinfo:
+        if origin[0] != "https" or origin[2] != 443:
             return False
         hosts = self._integration.manifest.allowed_hosts
         return any(url.host.endswith(one) if one.startswith(".") else url.host == one for one in hosts)

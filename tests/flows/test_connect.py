@@ -128,7 +128,8 @@ async def test_after_a_lapse_the_account_connects_again_without_waiting_for_the_
 
 
 @pytest.mark.parametrize(
-    ("integration", "status", "word"), [("nothing", 404, "toy"), ("broken", 409, "ImportError"), ("unset", 409, "UNSET")]
+    ("integration", "status", "word"),
+    [("nothing", 404, "toy"), ("broken", 409, "ImportError"), ("unset", 409, "UNSET")],
 )
 async def test_what_cannot_be_connected_is_said_with_the_reason(open_process, integration, status, word):
     gateway = await open_process([toy(), toy("unset")])
@@ -140,7 +141,9 @@ async def test_what_cannot_be_connected_is_said_with_the_reason(open_process, in
     assert word in str(problem)
 
 
-@pytest.mark.parametrize("url", ["https://evil.example/x", "javascript:alert(1)", "http://console.example", "//console.example"])
+@pytest.mark.parametrize(
+    "url", ["https://evil.example/x", "javascript:alert(1)", "http://console.example", "//console.example"]
+)
 async def test_a_return_url_leads_to_us_or_to_a_console_origin_only(gateway, url):
     problem = await gateway.begin(return_url=url, expect=422)
     assert problem["problems"][0]["field"] == "return_url"
@@ -190,7 +193,9 @@ async def test_tenant_then_approval_then_credentials_connect(gateway):
 )
 async def test_a_wrong_form_names_its_fields(gateway, values, field, code):
     started = await gateway.begin(integration="form")
-    problem = await gateway.call("POST", f"/v1/connections/{started['id']}/steps/tenant", {"values": values}, expect=422)
+    problem = await gateway.call(
+        "POST", f"/v1/connections/{started['id']}/steps/tenant", {"values": values}, expect=422
+    )
     assert (field, code) in {(one["field"], one["code"]) for one in problem["problems"]}
 
 
@@ -426,7 +431,12 @@ async def test_the_catalogue_shows_manifests_and_to_the_host_what_is_broken(gate
     gateway.services.integrations.quarantined.append(broken)
     listed = await gateway.call("GET", "/v1/integrations")
     assert {one["key"] for one in listed} == {"toy", "form", "slow", "zap", "broken"}
-    assert {one["key"] for one in await gateway.call("GET", "/v1/integrations", key=key)} == {"toy", "form", "slow", "zap"}
+    assert {one["key"] for one in await gateway.call("GET", "/v1/integrations", key=key)} == {
+        "toy",
+        "form",
+        "slow",
+        "zap",
+    }
     shown = await gateway.call("GET", "/v1/integrations/toy", key=key)
     assert shown["manifest"]["connect_steps"][0]["key"] == "authorise"
     await gateway.call("GET", "/v1/integrations/broken", key=key, expect=404)

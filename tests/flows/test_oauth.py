@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from gateway.sdk.clock import Clock
-
 from gateway.storage.tables import connections as connections_table
 from gateway.storage.tables import installations, oauth_states, secrets
 
@@ -76,7 +75,11 @@ async def test_coming_back_connects_and_shows_a_page_that_leaks_nothing(gateway)
     assert (shown["state"], shown["identity"], shown["name"]) == ("active", "c1", "Acme Inc")
     assert shown["granted"] == ["base", "deals", "hooks"]
     assert gateway.vendor.token_calls == [
-        {"grant_type": "authorization_code", "code": "good", "redirect_uri": "https://gateway.test/v1/oauth/toy/callback"}
+        {
+            "grant_type": "authorization_code",
+            "code": "good",
+            "redirect_uri": "https://gateway.test/v1/oauth/toy/callback",
+        }
     ]
 
 
@@ -374,7 +377,6 @@ async def test_of_several_who_claim_at_once_one_gets_it(gateway, open_process):
         for one, account in ((gateway, "acme"), (other, "bravo"), (gateway, "charlie"), (other, "acme"))
     ]
     answers = await asyncio.gather(*ask)
-    assert sorted(answer.status_code for answer in answers)[0] == 200
     assert sum(answer.is_success for answer in answers) == 1
     open_rows = [row for row in await rows(gateway, connections_table) if row["state"] != "disconnected"]
     assert len(open_rows) == 1

@@ -13,8 +13,8 @@ import msgspec
 from gateway import hookimpl
 from gateway.app import create_app, create_worker, open_services
 from gateway.plugins import Integration, Registry
-from gateway.sdk.errors import InvalidSignature, Rejected
 from gateway.sdk.errors import Problem as FieldError
+from gateway.sdk.errors import Rejected
 from gateway.sdk.inbound import Uninstalled, require_basic_auth
 from gateway.settings import Settings
 from gateway_schemas.connection import Limitation, VendorAccount
@@ -200,13 +200,17 @@ class Vendor:
         if form["grant_type"] == "client_credentials":
             if form["client_secret"] != self.secret or form["client_id"] not in self.tenants:
                 return httpx.Response(400, json={"error": "invalid_client"})
-            return httpx.Response(200, json={"access_token": self.new_access(self.tenants[form["client_id"]]), "expires_in": 900})
+            return httpx.Response(
+                200, json={"access_token": self.new_access(self.tenants[form["client_id"]]), "expires_in": 900}
+            )
         expected = "Basic " + base64.b64encode(b"toy-client:toy-secret").decode()
         if request.headers.get("authorization") != expected:
             return httpx.Response(400, json={"error": "Invalid client: unknown"})
         if form["grant_type"] == "authorization_code":
             if not form["code"].startswith("good"):
-                return httpx.Response(400, json={"success": False, "message": "Invalid grant: authorization_code is invalid"})
+                return httpx.Response(
+                    400, json={"success": False, "message": "Invalid grant: authorization_code is invalid"}
+                )
             return self.new_tokens()
         live = self.refresh_tokens.pop(form["refresh_token"], None)
         if live is None:
@@ -253,20 +257,28 @@ class Gateway:
         self.clock = services.clock
         self.browser = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=PUBLIC)
 
-    async def call(self, method: str, path: str, body: Any = None, *, key: str = HOST_KEY, expect: int | None = None) -> Any:
+    async def call(
+        self, method: str, path: str, body: Any = None, *, key: str = HOST_KEY, expect: int | None = None
+    ) -> Any:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         response = await self.browser.request(method, path, json=body, headers=headers)
-        assert response.status_code == expect if expect else response.is_success, f"{response.status_code} {response.text}"
+        assert response.status_code == expect if expect else response.is_success, (
+            f"{response.status_code} {response.text}"
+        )
         return response.json() if response.content else None
 
     async def account(self, account: str = "acme") -> None:
         await self.call("PUT", f"/v1/accounts/{account}", {"name": account.title(), "currency": "EUR"})
 
-    async def begin(self, account: str = "acme", integration: str = "toy", expect: int = 201, **more: Any) -> dict[str, Any]:
+    async def begin(
+        self, account: str = "acme", integration: str = "toy", expect: int = 201, **more: Any
+    ) -> dict[str, Any]:
         body = {"integration": integration, **more}
         return await self.call("POST", f"/v1/accounts/{account}/connections", body, expect=expect)
 
-    async def back(self, started: dict[str, Any], code: str = "good", integration: str = "toy", **more: str) -> httpx.Response:
+    async def back(
+        self, started: dict[str, Any], code: str = "good", integration: str = "toy", **more: str
+    ) -> httpx.Response:
         """Come back from the vendor with the state of what was started."""
         state = parse_qs(urlsplit(started["next_step"]["url"]).query)["state"][0]
         return await self.landing({"code": code, "state": state, **more}, integration)
@@ -289,7 +301,9 @@ class Gateway:
         found = await self.call("GET", "/v1/events?after=0&limit=200")
         return [event["type"] for event in found["data"] if event["type"].startswith(prefix)]
 
-    async def uninstall(self, company: str = "c1", *, proof: str = "toy-client:toy-secret", **more: Any) -> httpx.Response:
+    async def uninstall(
+        self, company: str = "c1", *, proof: str = "toy-client:toy-secret", **more: Any
+    ) -> httpx.Response:
         basic = "Basic " + base64.b64encode(proof.encode()).decode()
         content = json.dumps({"company": company, **more})
         return await self.browser.request(
@@ -313,7 +327,12 @@ ENVIRON = {"GATEWAY_TOY_CLIENT_ID": "toy-client", "GATEWAY_TOY_CLIENT_SECRET": "
 
 
 async def open_gateway(
-    stack: AsyncExitStack, database_url: str, clock: Any, vendor: Vendor, integrations: list[Integration], **changes: Any
+    stack: AsyncExitStack,
+    database_url: str,
+    clock: Any,
+    vendor: Vendor,
+    integrations: list[Integration],
+    **changes: Any,
 ) -> Gateway:
     """Open one process over a database; several over one are several processes."""
     services = await stack.enter_async_context(

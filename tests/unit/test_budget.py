@@ -1,0 +1,148 @@
+"""The burst window and the shares of a vendor's day, without a vendor."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from gateway.flows.budget import BudgetMemory, DailyUse, LaneMeter, RollingWindow
+from gateway.sdk.clock import Clock
+from gateway.sdk.errors import RetryLater
+from gateway.storage.budgets import BudgetRow, day_of
+from gateway_schemas.manifest import RateBudget
+
+LANE = "vendor:toy:c1"
+BUDGET = RateBudget(
+    burst_calls=10, burst_seconds=2, daily=1000, remaining_header="x-left", limit_header="x-limit", sweep_share=0.05
+)
+
+
+@pytest.mark.parametrize(("calls", "seconds"), [(1, 1), (4, 2), (10, 2), (80, 2)])
+def test_no_window_ever_holds_more_calls_than_allowed(calls, seconds):
+    window = RollingWindow(calls, seconds)
+    at = 0.0
+    moments = []
+    for _ in range(500):
+        moments.append(at + window.reserve(at, longest_wait=1e9))
+        at += 0.003
+    assert moments == sorted(moments)
+    for first, later in zip(moments, moments[calls:], strict=False):
+        assert later - first >= seconds
+
+
+def test_an_idle_window_lets_calls_through_at_once():
+    window = RollingWindow(3, 2)
+    assert [window.reserve(100.0, 1e9) for _ in range(3)] == [0, 0, 0]
+    assert window.reserve(110.0, 1e9) == 0
+
+
+def test_a_wait_that_is_too_long_takes_nothing():
+    window = RollingWindow(1, 2)
+    window.reserve(0.0, 5)
+    assert window.reserve(0.0, 1) == pytest.approx(-2.2)
+    assert window.reserve(0.0, 5) == pytest.approx(2.2)
+
+
+class World:
+    def __init__(self, **row):
+        self.clock = Clock()
+        self.clock.offset = datetime(2026, 3, 1, 12, tzinfo=UTC) - datetime.now(UTC)
+        self.remembered = BudgetMemory()
+        now = self.clock.now()
+        self.use = DailyUse(BudgetRow(lane=LANE, day=day_of(now), **row), now)
+        self.use.told_at = now + timedelta(days=1)  # nothing is told to a database here
+        self.remembered.days[LANE, day_of(now)] = self.use
+        self.slept = []
+        self.services = SimpleNamespace(clock=self.clock, memory=lambda _: self.remembered, database=None)
+
+    def meter(self, purpose, memory=None, seconds_left=10.0):
+        async def sleep(seconds):
+            self.slept.append(seconds)
+
+        return LaneMeter(
+            self.services,
+            LANE,
+            BUDGET,
+            purpose=purpose,
+            memory={} if memory is None else memory,
+            seconds_left=lambda: seconds_left,
+            sleep=sleep,
+        )
+
+
+async def test_tasks_leave_the_kept_back_share_of_the_burst_to_people():
+    world = World()
+    memory = {}
+    meter = world.meter("task", memory)
+    for _ in range(9):
+        await meter.before(1)
+    assert world.slept == []
+    await meter.before(1)
+    assert world.slept[0] == pytest.approx(2.2, abs=0.1)
+
+
+async def test_a_call_does_not_wait_longer_than_its_task_may():
+    world = World()
+    meter = world.meter("task", seconds_left=1.0)
+    for _ in range(9):
+        await meter.before(1)
+    with pytest.raises(RetryLater) as refused:
+        await meter.before(1)
+    assert 1 < refused.value.after_seconds < 3
+    assert not refused.value.lane_wide
+    assert world.use.used == 9
+
+
+@pytest.mark.parametrize(("purpose", "left"), [("task", 100), ("bulk", 200), ("background", 200)])
+async def test_each_purpose_stops_at_what_is_kept_back_for_the_ones_before_it(purpose, left):
+    world = World(used=1000 - left - 1)
+    meter = world.meter(purpose)
+    await meter.before(1)
+    with pytest.raises(RetryLater, match="kept back"):
+        await meter.before(1)
+
+
+async def test_sweeps_and_polls_get_their_share_and_no_more():
+    world = World()
+    for _ in range(50):
+        await world.meter("background").before(1)
+    with pytest.raises(RetryLater, match="share"):
+        await world.meter("background").before(1)
+    await world.meter("task").before(1)
+    assert (world.use.used, world.use.background) == (51, 50)
+
+
+async def test_the_vendors_headers_correct_the_count():
+    world = World()
+    meter = world.meter("task")
+    await meter.before(10)
+    meter.after(httpx.Response(200, headers={"x-left": "150", "x-limit": "2000"}), 10)
+    assert world.use.left(BUDGET.daily) == 150
+    with pytest.raises(RetryLater, match="150 units left, 200 kept back"):
+        await meter.before(10)
+    meter.after(httpx.Response(200, headers={"x-left": "nonsense"}), 10)
+    assert world.use.left(BUDGET.daily) == 150
+
+
+async def test_a_budget_that_is_used_up_is_tried_again_once_an_hour():
+    world = World(used=1000)
+    meter = world.meter("task")
+    await meter.before(1)
+    for _ in range(3):
+        with pytest.raises(RetryLater) as refused:
+            await meter.before(1)
+    assert refused.value.lane_wide
+    assert refused.value.after_seconds == 3600
+    world.clock.advance(timedelta(hours=1))
+    await meter.before(1)
+    meter.after(httpx.Response(200, headers={"x-left": "900"}), 1)
+    await meter.before(1)
+
+
+def test_without_a_daily_limit_nothing_is_counted_down():
+    use = DailyUse(BudgetRow(lane=LANE, day="2026-03-01"), datetime.now(UTC))
+    use.count(10, background=False)
+    assert use.left(None) is None
+    use.learn(100, 80)
+    assert use.left(None) == 80
