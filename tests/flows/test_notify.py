@@ -18,7 +18,7 @@ from gateway.flows import endpoint_checks, endpoints, feed, notify, replay
 from gateway.flows.notify import NewEvent
 from gateway.plugins import Integration, Registry
 from gateway.sdk.clock import Clock
-from gateway.storage import connections, tasks
+from gateway.storage import connections, deliveries, tasks
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import Database
 from gateway.storage.redelivery import Chosen
@@ -322,6 +322,29 @@ async def test_an_endpoint_that_is_disabled_by_hand_keeps_what_waits(out: Out):
     await endpoints.change(out.services, await out.shown(endpoint.id), EndpointPatch(disabled=False))
     await out.drain()
     assert await out.states(endpoint.id) == ["delivered", "delivered"]
+
+
+async def test_an_endpoint_that_is_enabled_while_an_attempt_parks_loses_nothing(
+    out: Out, monkeypatch: pytest.MonkeyPatch
+):
+    await out.endpoint()
+    read = deliveries.work
+    looks = 0
+
+    async def as_it_was_a_moment_ago(conn: Any, delivery_id: str) -> deliveries.Work | None:
+        nonlocal looks
+        looks += 1
+        work = await read(conn, delivery_id)
+        if work is None or looks > 1:
+            return work
+        disabled = msgspec.structs.replace(work.endpoint, state="disabled", disabled_reason="manual")
+        return msgspec.structs.replace(work, endpoint=disabled)
+
+    monkeypatch.setattr(deliveries, "work", as_it_was_a_moment_ago)
+    await out.publish("sync.started")
+    await out.drain()
+    assert [one.state for one in await out.deliveries()] == ["delivered"]
+    assert looks == 2
 
 
 async def test_a_removed_endpoint_receives_nothing_more_and_its_secrets_are_gone(out: Out):
