@@ -35,6 +35,7 @@ from gateway.api import (
     signups,
 )
 from gateway.api.problems import problem_response
+from gateway.flows import budget, opening
 from gateway.flows import handlers as flows
 from gateway.flows.host import AccountHost
 from gateway.flows.services import Services
@@ -100,7 +101,7 @@ async def open_services(
                 transport=guard, timeout=ENDPOINT_TIMEOUT, headers=headers, trust_env=False
             ) as webhook_http,
         ):
-            yield Services(
+            services = Services(
                 settings=settings,
                 database=database,
                 integrations=(integrations or discover()).configure(environ),
@@ -110,6 +111,10 @@ async def open_services(
                 webhook_http=webhook_http,
                 host_for=AccountHost,
             )
+            try:
+                yield services
+            finally:
+                await opening.settle(services)
     finally:
         await database.close()
 
@@ -120,6 +125,7 @@ def create_worker(services: Services) -> Worker:
         services.database,
         flows.handlers(services),
         process_id=new_id("prc"),
+        limits=budget.lane_limits(services),
         periodic=flows.periodic(services),
         max_running=services.settings.workers,
     )

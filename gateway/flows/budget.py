@@ -20,6 +20,7 @@ from gateway.sdk.errors import RetryLater
 from gateway.storage import budgets
 from gateway.storage.budgets import BudgetRow, day_of
 from gateway.storage.engine import AsyncConnection
+from gateway.storage.running import LaneLimits
 from gateway.storage.writer import Overloaded, StorageUnavailable
 from gateway_schemas.manifest import RateBudget
 
@@ -238,6 +239,22 @@ class LaneMeter:
                 return
             await self._sleep(second + 1 - moment)
         raise RetryLater("others are using the vendor account; too many calls wait", after_seconds=2, lane_wide=False)
+
+
+def lane_limits(services: Services) -> Callable[[str], LaneLimits]:
+    """Return how many tasks of a lane run together: as the vendor's manifest says, where it says so."""
+    by_integration = {
+        one.key: LaneLimits(concurrency=one.manifest.rate_budget.concurrency)
+        for one in services.integrations
+        if one.manifest.rate_budget is not None
+    }
+
+    def limits(lane: str) -> LaneLimits:
+        kind, _, rest = lane.partition(":")
+        integration = rest.partition(":")[0] if kind == "vendor" else ""
+        return by_integration.get(integration, LaneLimits())
+
+    return limits
 
 
 async def tell(services: Services, lane: str | None = None) -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from gateway.flows.budget import BudgetMemory, DailyUse, LaneMeter, RollingWindow
+from gateway.flows.budget import BudgetMemory, DailyUse, LaneMeter, RollingWindow, lane_limits
 from gateway.sdk.clock import Clock
 from gateway.sdk.errors import RetryLater
 from gateway.storage.budgets import BudgetRow, day_of
@@ -146,3 +146,11 @@ def test_without_a_daily_limit_nothing_is_counted_down():
     assert use.left(None) is None
     use.learn(100, 80)
     assert use.left(None) == 80
+
+
+def test_a_lane_runs_as_many_tasks_together_as_its_vendors_manifest_says():
+    toy = SimpleNamespace(key="toy", manifest=SimpleNamespace(rate_budget=BUDGET))
+    free = SimpleNamespace(key="free", manifest=SimpleNamespace(rate_budget=None))
+    limits = lane_limits(SimpleNamespace(integrations=[toy, free]))
+    assert limits(LANE).concurrency == BUDGET.concurrency
+    assert {limits(lane).concurrency for lane in ("vendor:free:1", "endpoint:toy", "internal")} == {16}
