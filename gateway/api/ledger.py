@@ -17,7 +17,7 @@ async def get_ledger(
     account: FromQuery[str | None] = None,
     day: FromQuery[str | None] = None,
 ) -> Ledger:
-    """Return where the signups of a day are: delivered, refused, held, parked or under way; their sum is what was accepted.
+    """Return where the signups of a day are: delivered, refused, held, parked or under way; their sum was accepted.
 
     The day is one of the account's time zone; without an account it is UTC, and a host key is needed.
     """

@@ -13,6 +13,7 @@ from gateway.api.auth import Caller
 from gateway.api.signups import MAX_BATCH, json_body
 from gateway.errors import invalid
 from gateway.flows import people as flow
+from gateway.flows import status_updates
 from gateway.flows.intake import nul_in
 from gateway.flows.services import Services
 from gateway_schemas.base import Page
@@ -91,7 +92,7 @@ async def patch_person(
     caller.require(account, "signups")
     if (where := nul_in(msgspec.to_builtins(data))) is not None:
         raise invalid(FieldProblem(field=where, message="Leave out the character U+0000; it cannot be stored."))
-    return await flow.update(services, account, person, data)
+    return await status_updates.update(services, account, person, data)
 
 
 @patch("/v1/accounts/{account:str}/campaigns/{campaign:str}/people", tags=TAGS, request_max_body_size=MAX_BATCH)
@@ -102,10 +103,13 @@ async def patch_people(
     campaign: FromPath[str],
     request: Request[Any, Any, Any],
 ) -> StatusResults:
-    """Take up to 1,000 status updates, ``{"people": [{"person": …, "link"?, "code"?, "counts"?, …}]}``; each is done or refused on its own."""
+    """Take up to 1,000 status updates, ``{"people": [{"person": …, "link"?, "code"?, "counts"?, …}]}``.
+
+    Each is done or refused on its own.
+    """
     caller.require(account, "signups")
     updates = msgspec.convert(await json_body(request), StatusUpdates)
-    return StatusResults(results=await flow.update_many(services, account, campaign, updates.people))
+    return StatusResults(results=await status_updates.update_many(services, account, campaign, updates.people))
 
 
 @get("/v1/accounts/{account:str}/people/{person:str}/timeline", tags=TAGS)

@@ -33,9 +33,10 @@ async def post_signups(
     campaign: FromPath[str],
     request: Request[Any, Any, Any],
 ) -> SignupResults:
-    """Accept one Signup, or ``{"signups": […]}`` with up to 1,000, each on its own; what is answered as accepted is durable.
+    """Accept one Signup, or ``{"signups": […]}`` with up to 1,000, each on its own.
 
-    Send ``Idempotency-Key`` to repeat a call harmlessly. A single signup that is wrong is answered 422.
+    What is answered as accepted is durable. Send ``Idempotency-Key`` to repeat a call harmlessly. A single signup that
+    is wrong is answered 422.
     """
     caller.require(account, "signups")
     body = await json_body(request)

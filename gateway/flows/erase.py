@@ -1,6 +1,7 @@
 """Erase a person: everything that says who it is leaves the gateway; ids, counts and rewards stay.
 
-The CRM is not touched: its records are the account's, who erases them there. Copies that were sent to endpoints are theirs.
+The CRM is not touched: its records are the account's, who erases them there. Copies that were sent to endpoints are
+theirs.
 """
 
 from collections.abc import Collection

@@ -1,7 +1,7 @@
 """Signups that are held: no CRM is connected, or nothing is set up for their campaign and role.
 
-They go out by themselves when that ends within the time of ``settings.held_days``, later by a call. A release is a task that goes
-through them in batches, so that many of them hold up nobody.
+They go out by themselves when that ends within the time of ``settings.held_days``, later by a call. A release is a task
+that goes through them in batches, so that many of them hold up nobody.
 """
 
 from datetime import datetime, timedelta
@@ -11,12 +11,13 @@ from gateway.errors import not_found
 from gateway.flows.notify import NewEvent
 from gateway.flows.services import Services
 from gateway.flows.shapes import signup_event
-from gateway.storage import accounts, campaigns, people, pushes, timeline
+from gateway.storage import accounts, campaigns, held, people, pushes, timeline
 from gateway.storage.campaigns import SetupRow
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.connections import lane as lane_of
 from gateway.storage.engine import AsyncConnection
-from gateway.storage.people import Held, PersonRow
+from gateway.storage.held import Held
+from gateway.storage.people import PersonRow
 from gateway.storage.pushes import Place
 from gateway.storage.running import Done, Handler, Outcome, TaskRun
 from gateway.storage.tasks import NewTask, Task, cancel_tasks, insert_tasks
@@ -25,7 +26,7 @@ from gateway_schemas.signup import ReleaseInput, ReleaseResult
 
 HELD_MESSAGES = {
     "no_connection": "No CRM is connected. The signup goes out by itself when one is connected.",
-    "no_setup": "The CRM is connected, but not set up for this campaign and role. The signup goes out by itself when it is.",
+    "no_setup": "The CRM is not set up for this campaign and role. The signup goes out by itself when it is.",
 }
 
 BATCH = 500
@@ -56,13 +57,19 @@ def told_held(person: PersonRow, connection: str | None) -> tuple[NewEntry, NewE
 
 
 async def released_by_connection(conn: AsyncConnection, row: ConnectionRow, now: datetime) -> None:
-    """Let held signups of an account go out: its CRM is connected. Call it where the connection becomes active, in the same transaction."""
+    """Let held signups of an account go out: its CRM is connected.
+
+    Call it where the connection becomes active, in the same transaction.
+    """
     await pushes.lock_accounts(conn, [row.account_id], change=True)
     await insert_tasks(conn, [_release_task(Held(account_id=row.account_id), by="connection", lane=lane_of(row))], now)
 
 
 async def released_by_setup(conn: AsyncConnection, row: SetupRow, now: datetime) -> None:
-    """Let held signups of a campaign and role go out: it is set up. Call it where the setup becomes ready, in the same transaction."""
+    """Let held signups of a campaign and role go out: it is set up.
+
+    Call it where the setup becomes ready, in the same transaction.
+    """
     await pushes.lock_accounts(conn, [row.account_id], change=True)
     await people.clear_cause(conn, row.account_id, row.campaign_id, row.role, "setup_needs_attention")
     which = Held(account_id=row.account_id, campaign_id=row.campaign_id, role=row.role)
@@ -86,7 +93,7 @@ async def release(services: Services, account_id: str, given: ReleaseInput) -> R
             raise not_found("account", account_id)
         if given.campaign is not None and await campaigns.get(conn, account_id, given.campaign) is None:
             raise not_found("campaign", given.campaign)
-        numbers = await people.count_held(conn, which)
+        numbers = await held.count_held(conn, which)
         places = {Place(account_id, campaign, role): number for (campaign, role), number in numbers.items()}
         found = await pushes.destinations(conn, places)
         released = sum(
@@ -158,7 +165,7 @@ class ReleaseHeld:
 async def _release_batch(conn: AsyncConnection, *, which: Held, after: str, now: datetime) -> str | None:
     """Release one batch; return the id to go on from, or ``None`` at the end."""
     await pushes.lock_accounts(conn, [which.account_id])
-    batch = await people.held(conn, which, after=after, limit=BATCH)
+    batch = await held.held(conn, which, after=after, limit=BATCH)
     if not batch:
         return None
     found = await pushes.destinations(conn, {_place(person) for person in batch})

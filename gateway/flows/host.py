@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.errors import not_found
 from gateway.flows import campaign as campaign_flow
-from gateway.flows import endpoints, people, qualification, rewards, sales
+from gateway.flows import endpoints, people, qualification, rewards, sales, status_updates
 from gateway.flows import signup as signup_flow
 from gateway.flows.services import Services
 from gateway.sdk.host import Host
@@ -53,7 +53,7 @@ class AccountHost(Host):
 
     async def update_person(self, person: str, patch: PersonPatch) -> Person:
         """Change link, code, counts or names of a person."""
-        return await people.update(self._services, self._row.account_id, person, patch)
+        return await status_updates.update(self._services, self._row.account_id, person, patch)
 
     async def mark_reward_issued(self, reward: str) -> Reward:
         """Say that a reward was paid."""

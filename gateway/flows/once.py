@@ -1,8 +1,9 @@
 """Run each step of a push at most once, whatever happens in between.
 
-The steps stand on the task: that a step *began* is committed before its call, that it *finished* before the next step begins. A step
-that began and did not finish is *in doubt*: its write may have reached the vendor. Nothing is then written before ``settle_seconds``
-have passed since it began and ``find`` has looked. A refusal that was read in full clears the doubt at once.
+The steps stand on the task: that a step *began* is committed before its call, that it *finished* before the next step
+begins. A step that began and did not finish is *in doubt*: its write may have reached the vendor. Nothing is then
+written before ``settle_seconds`` have passed since it began and ``find`` has looked. A refusal that was read in full
+clears the doubt at once.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ PROVES_NOTHING_DONE = (
     errors.NotSupported,
     errors.Misconfigured,
 )
-"""What a write can be answered that proves that it was not done: a refusal read in full, or a request that never left."""
+"""What proves that a write was not done: a refusal read in full, or a request that never left."""
 
 
 class Unsettled(errors.RetryLater):

@@ -1,7 +1,8 @@
 """A person joins a campaign: accepted here, durably, before the answer; ``flows.push`` takes it into the CRM.
 
-``accept`` takes the signups of all requests that wait, in one transaction and a constant number of statements. What cannot go out
-yet is *held* with its cause, and released below when the cause ends.
+``intake`` reads what was sent; ``accept`` takes the signups of all requests that wait, in one transaction and a
+constant number of statements: ``admission`` decides what each means, ``admitting`` stores it. What cannot go out yet is
+*held* with its cause (``held``), and released when the cause ends.
 """
 
 from collections.abc import Sequence
@@ -13,22 +14,15 @@ import msgspec
 
 from gateway.errors import Refused, not_found
 from gateway.flows import held
-from gateway.flows.admission import Decision, Plan, names_of
-from gateway.flows.held import push_task, release, released_by_connection, released_by_setup, told_held
+from gateway.flows.admitting import admit
+from gateway.flows.held import release, released_by_connection, released_by_setup
 from gateway.flows.intake import Call, Item, hash_of, read_items
-from gateway.flows.notify import publish
 from gateway.flows.services import Services
-from gateway.flows.shapes import signup_event
-from gateway.flows.status_tasks import stats_task, tasks_for
-from gateway.storage import accounts, campaigns, idempotency, people, pushes, timeline
+from gateway.storage import accounts, campaigns, idempotency
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.idempotency import Key, Used
-from gateway.storage.people import Identifier, Name, PersonRow
-from gateway.storage.pushes import Place
 from gateway.storage.running import Done, Handler, Outcome, Periodic, TaskRun
 from gateway.storage.tasks import NewTask, Task, insert_tasks
-from gateway.storage.timeline import NewEntry
-from gateway.storage.writer import Overloaded
 from gateway_schemas.problem import FieldProblem
 from gateway_schemas.signup import Signup, SignupResult
 
@@ -181,7 +175,7 @@ async def _accept_items(
         if item.signup.idempotency_key is None or (first[_item_key(item)] is item and _item_key(item) not in used)
     ]
 
-    results = await _admit(conn, live, now)
+    results = await admit(conn, live, now)
 
     done = {key: results[item] for key, item in first.items() if item in results}
     await idempotency.answer(conn, {key: result for key, result in done.items() if result.person})
@@ -204,90 +198,9 @@ async def _accept_items(
     return results
 
 
-async def _admit(conn: AsyncConnection, items: Sequence[Item], now: datetime) -> dict[Item, SignupResult]:
-    """Decide about signups and store what follows: people, tasks, timeline, events."""
-    if not items:
-        return {}
-    await pushes.lock_accounts(conn, {item.call.account_id for item in items})
-    destinations = await pushes.destinations(conn, {_place(item) for item in items})
-    for _ in range(TRIES):
-        plan = Plan(await _named_people(conn, items), destinations)
-        decisions = {item: plan.admit(item, now) for item in items}
-        if await people.store(conn, [plan.row(one) for one in plan.created], [plan.row(one) for one in plan.changed]):
-            break
-    else:
-        raise Overloaded("other processes store the same people all the time")
-    await people.add_referrals(conn, {one: number for one, number in plan.referrals.items() if number}, now)
-    accepted = [plan.row(one) for one in plan.accepted]
-    tasks, entries, events = [], [], []
-    for person in accepted:
-        destination = destinations.get(Place(person.account_id, person.campaign_id, person.role))
-        connection = destination.connection_id if destination is not None else None
-        entries.append(_accepted_entry(person))
-        events.append(signup_event("signup.accepted", person, connection=connection))
-        if person.crm == "waiting" and destination is not None:
-            tasks.append(push_task(person, destination.lane))
-        elif person.crm == "held":
-            held_entry, held_event = told_held(person, connection)
-            entries.append(held_entry)
-            events.append(held_event)
-    entries += [_self_referred_entry(plan.row(one)) for one in plan.self_referred]
-    updated = {one: plan.row(one) for one in [*plan.changed, *plan.referrals] if one not in plan.created}
-    tasks += [stats_task(one, plan.row(one).account_id) for one in plan.referrals]
-    await insert_tasks(conn, [*tasks, *await tasks_for(conn, updated.values())], now)
-    await timeline.add(conn, entries, now)
-    await publish(conn, events, now)
-    return {item: _result(item, decision, plan) for item, decision in decisions.items()}
-
-
-async def _named_people(conn: AsyncConnection, items: Sequence[Item]) -> list[PersonRow]:
-    """Return everybody whom these signups may mean."""
-    names = names_of(items)
-    found: dict[str, PersonRow] = {}
-    for identifier, some in names.items():
-        found |= {row.id: row for row in await people.find(conn, identifier, some)}
-    # a referred person who shares their own code becomes a referrer: who is that among the referrers?
-    shared: dict[Identifier, set[Name]] = {"email_hash": set(), "external_id": set()}
-    for row in found.values():
-        if (
-            row.role == "referred"
-            and Name(row.account_id, row.campaign_id, "referrer", row.code or "") in names["code"]
-        ):
-            for identifier, values in shared.items():
-                value = getattr(row, identifier)
-                if value is not None:
-                    values.add(Name(row.account_id, row.campaign_id, "referrer", value))
-    for identifier, some in shared.items():
-        found |= {row.id: row for row in await people.find(conn, identifier, some - names[identifier])}
-    return list(found.values())
-
-
-def _accepted_entry(person: PersonRow) -> NewEntry:
-    text = f"Signed up as {person.role} through {person.source}{' (a test)' if person.test else ''}."
-    return NewEntry(person.id, person.account_id, "signup.accepted", text, {"referrer": person.referrer_id})
-
-
-def _self_referred_entry(person: PersonRow) -> NewEntry:
-    text = "The referrer turned out to be the same person, so nobody is rewarded for this referral."
-    return NewEntry(person.id, person.account_id, "signup.self_referral", text)
-
-
-def _result(item: Item, decision: Decision, plan: Plan) -> SignupResult:
-    if decision.person_id is None:
-        return SignupResult(index=item.index, problems=decision.problems)
-    if decision.outcome == "known":
-        return SignupResult(index=item.index, person=decision.person_id, outcome="already_signed_up")
-    held = plan.row(decision.person_id).crm == "held"
-    return SignupResult(index=item.index, person=decision.person_id, outcome="held" if held else "accepted")
-
-
 def _results(call: Call, results: dict[Item, SignupResult]) -> list[SignupResult]:
     refused = [SignupResult(index=index, problems=problems) for index, problems in call.refused.items()]
     return sorted([*refused, *(results[item] for item in call.items if item in results)], key=lambda one: one.index)
-
-
-def _place(item: Item) -> Place:
-    return Place(item.call.account_id, item.call.campaign_id, item.signup.role)
 
 
 def _call_key(call: Call) -> Key:

@@ -1,7 +1,7 @@
 """Tell what changed about people: counts to the host, and link, code and counts to the CRM.
 
-A change inserts a task that carries no values; when it runs it reads the newest. So any number of changes in a row cost one write,
-and an older value never overwrites a newer one.
+A change inserts a task (``status_tasks``) that carries no values; when it runs it reads the newest. So any number of
+changes in a row cost one write, and an older value never overwrites a newer one.
 """
 
 from collections.abc import Collection
@@ -91,9 +91,13 @@ class PushStatus:
             referrer_fields=[],
         )
         mapped = render(
-            body, setup.resolved.fields, person=mapping_person(person), referrer=None, campaign=mapping_campaign(campaign),
+            body,
+            setup.resolved.fields,
+            person=mapping_person(person),
+            referrer=None,
+            campaign=mapping_campaign(campaign),
             locality=locality_of(account),
-        )  # fmt: skip
+        )
         try:
             connection = await opening.open_connection(self._services, row, run=run)
             for kind, values in mapped.values.items():

@@ -48,7 +48,7 @@ async def standing(conn: AsyncConnection, start: datetime, end: datetime, accoun
     )
     sorted_out = select(place.label("place")).where(day).subquery()
     rows = await conn.execute(select(sorted_out.c.place, func.count()).group_by(sorted_out.c.place))
-    numbers: dict[str, int] = {name: number for name, number in rows}
+    numbers: dict[str, int] = dict(rows.all())
     accepted = await conn.scalar(select(func.count()).select_from(people).where(day))
     return Standing(
         accepted=accepted or 0,
@@ -64,4 +64,4 @@ async def event_deliveries(
     if account_id is not None:
         conditions.append(deliveries.c.account_id == account_id)
     rows = await conn.execute(select(deliveries.c.state, func.count()).where(*conditions).group_by(deliveries.c.state))
-    return {state: number for state, number in rows}
+    return dict(rows.all())

@@ -1,7 +1,7 @@
 """Where plain personal data stands: a short list of columns, and the walk over it that erases one person.
 
-A column that may hold a name, an address, a phone number or a form answer is in ``PLACES`` or ``PERSON``; a test erases somebody and
-searches the whole database for them afterwards.
+A column that may hold a name, an address, a phone number or a form answer is in ``PLACES`` or ``PERSON``; a test erases
+somebody and searches the whole database for them afterwards.
 """
 
 import json
@@ -47,7 +47,8 @@ from gateway.storage.tables import (
 ERASED = "[erased]"
 
 PERSON = (
-    "email", "email_hash", "first_name", "last_name", "phone", "external_id", "code", "link", "crm_note", "cannot_qualify", "source",
+    "email", "email_hash", "first_name", "last_name", "phone", "external_id", "code", "link", "crm_note",
+    "cannot_qualify", "source",
 )  # fmt: skip
 """Columns of ``people`` that say who it is; emptied, together with ``fields`` and the reason in ``qualified_by``."""
 
@@ -90,7 +91,11 @@ PLACES = (
         lambda account: exists().where(tasks.c.id == attempts.c.task_id, tasks.c.account_id == account),
         lambda conn, ids: exists().where(tasks.c.id == attempts.c.task_id, _tasks_of(conn, ids)), whole=True,
     ),
-    Place(events, ("data",), lambda account: events.c.account_id == account, lambda conn, ids: among(conn, events.c.person_id, ids)),
+    Place(
+        events, ("data",),
+        lambda account: events.c.account_id == account,
+        lambda conn, ids: among(conn, events.c.person_id, ids),
+    ),
     Place(
         timeline, ("text", "data"),
         lambda account: timeline.c.account_id == account,
@@ -112,7 +117,9 @@ PLACES = (
     ),
     Place(
         record_states, ("record",),
-        lambda account: exists().where(connections.c.id == record_states.c.connection_id, connections.c.account_id == account),
+        lambda account: exists().where(
+            connections.c.id == record_states.c.connection_id, connections.c.account_id == account
+        ),
         lambda conn, ids: exists().where(
             links.c.connection_id == record_states.c.connection_id,
             links.c.record_kind == record_states.c.record_kind,
@@ -120,9 +127,21 @@ PLACES = (
             among(conn, links.c.person_id, ids),
         ), whole=True,
     ),
-    Place(rewards, ("reason",), lambda account: rewards.c.account_id == account, lambda conn, ids: or_(among(conn, rewards.c.referrer_id, ids), among(conn, rewards.c.referred_id, ids))),
-    Place(connections, ("last_error", "reason"), lambda account: connections.c.account_id == account, lambda conn, ids: null().is_not(None)),
-    Place(people, ("crm_note", "cannot_qualify", "qualified_by"), lambda account: people.c.account_id == account, lambda conn, ids: among(conn, people.c.id, ids)),
+    Place(
+        rewards, ("reason",),
+        lambda account: rewards.c.account_id == account,
+        lambda conn, ids: or_(among(conn, rewards.c.referrer_id, ids), among(conn, rewards.c.referred_id, ids)),
+    ),
+    Place(
+        connections, ("last_error", "reason"),
+        lambda account: connections.c.account_id == account,
+        lambda conn, ids: null().is_not(None),
+    ),
+    Place(
+        people, ("crm_note", "cannot_qualify", "qualified_by"),
+        lambda account: people.c.account_id == account,
+        lambda conn, ids: among(conn, people.c.id, ids),
+    ),
     Place(
         idempotency_keys, ("answer",),
         lambda account: idempotency_keys.c.scope.startswith(f"{account}/", autoescape=True),
@@ -219,7 +238,7 @@ def _scrubbed(place: Place, column: str, value: Any, words: Words, *, own: bool)
 async def forget_people(conn: AsyncConnection, ids: Collection[str]) -> None:
     """Empty what says who these people are; ids, states, counts and rewards stay."""
     await conn.execute(
-        update(people).where(among(conn, people.c.id, ids)).values({name: None for name in PERSON} | {"fields": {}})
+        update(people).where(among(conn, people.c.id, ids)).values(dict.fromkeys(PERSON) | {"fields": {}})
     )
     await conn.execute(update(links).where(among(conn, links.c.person_id, ids)).values(email_hash=None))
     await conn.execute(update(tasks).where(_tasks_of(conn, ids)).values(exclusive_key=None))

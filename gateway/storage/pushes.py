@@ -47,8 +47,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 async def lock_accounts(conn: AsyncConnection, account_ids: Collection[str], *, change: bool = False) -> None:
     """Keep the CRM side of accounts from changing (``change``: keep signups from coming in) until the commit.
 
-    A signup that sees no connection is held; a connection that becomes active releases what is held. Without this the two could
-    miss each other, and the signup would be held for ever. SQLite has one writer at a time and needs no lock.
+    A signup that sees no connection is held; a connection that becomes active releases what is held. Without this the
+    two could miss each other, and the signup would be held for ever. SQLite has one writer at a time and needs no lock.
     """
     if conn.dialect.name == "postgresql" and account_ids:
         statement = select(accounts.c.id).where(among(conn, accounts.c.id, account_ids)).order_by(accounts.c.id)
@@ -81,7 +81,8 @@ async def destinations(
     )
     statement = select(
         given.c.account_id, given.c.campaign_id, given.c.role,
-        connections.c.id, connections.c.integration, connections.c.identity, connections.c.state, setups.c.id.label("setup_id"),
+        connections.c.id, connections.c.integration, connections.c.identity, connections.c.state,
+        setups.c.id.label("setup_id"),
         *([setups.c.body] if sources else []),
     ).select_from(given.join(connections, crm).outerjoin(setups, setup))  # fmt: skip
     return {
@@ -185,7 +186,7 @@ async def get(conn: AsyncConnection, person_id: str, integration: str, identity:
 
 
 async def thaw(conn: AsyncConnection, person_id: str) -> None:
-    """Forget the frozen values, so that the next attempt maps anew; only after a refusal that proves that nothing was written."""
+    """Forget the frozen values, so that the next attempt maps anew; only when nothing is in doubt."""
     await conn.execute(update(pushes).where(pushes.c.person_id == person_id).values(frozen=None))
 
 

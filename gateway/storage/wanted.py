@@ -1,4 +1,4 @@
-"""Many rows of text as one bound value: a virtual table to join with, so that one statement answers for a whole list."""
+"""Many rows of text as one bound value: a table to join with, so that one statement answers for a whole list."""
 
 from collections.abc import Sequence
 from typing import Any

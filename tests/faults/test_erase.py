@@ -2,7 +2,7 @@
 
 from sqlalchemy import insert, select, update
 
-from gateway.flows import people as flow
+from gateway.flows import status_updates
 from gateway.flows.erase import erase
 from gateway.storage.tables import (
     attempts,
@@ -48,7 +48,7 @@ async def test_nothing_is_left_of_a_person_and_all_else_stays(toy):
 
     toy.crm.next("contact", toy.before(errors.Rejected(f"{email} is refused")))
     await toy.drain()
-    await flow.update(toy.services, "acme", first, PersonPatch(last_name="Other"))
+    await status_updates.update(toy.services, "acme", first, PersonPatch(last_name="Other"))
     now = toy.clock.now()
 
     async def litter(conn):

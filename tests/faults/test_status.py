@@ -5,6 +5,7 @@ from sqlalchemy import update
 
 from gateway.errors import Refused
 from gateway.flows import people as flow
+from gateway.flows import status_updates
 from gateway.storage.tables import people
 from gateway_schemas.person import Counts, PersonPatch
 
@@ -30,17 +31,17 @@ async def test_a_referral_writes_the_newest_count_once(toy):
 async def test_a_change_while_a_write_runs_makes_another_write(toy):
     await toy.connect()
     rita = await referrer(toy)
-    await flow.update(toy.services, "acme", rita, PersonPatch(link="https://one.example/"))
+    await status_updates.update(toy.services, "acme", rita, PersonPatch(link="https://one.example/"))
     await toy.drain()
-    await flow.update(toy.services, "acme", rita, PersonPatch(link="https://two.example/"))
-    await flow.update(toy.services, "acme", rita, PersonPatch(link="https://three.example/"))
+    await status_updates.update(toy.services, "acme", rita, PersonPatch(link="https://two.example/"))
+    await status_updates.update(toy.services, "acme", rita, PersonPatch(link="https://three.example/"))
     await toy.drain()
     assert [values["link"] for _, values in toy.crm.statuses] == ["https://one.example/", "https://three.example/"]
 
 
 async def test_nothing_is_written_for_who_has_no_record(toy):
     rita = await referrer(toy)
-    await flow.update(toy.services, "acme", rita, PersonPatch(link="https://one.example/"))
+    await status_updates.update(toy.services, "acme", rita, PersonPatch(link="https://one.example/"))
     await toy.drain()
     assert await toy.tasks("push_status") == []
 
@@ -50,7 +51,7 @@ async def test_what_changes_on_the_way_into_the_crm_is_written_after_it(toy):
     rita = await toy.sign_up("rita@example.com", role="referrer")
 
     async def changes_link(make):
-        await flow.update(toy.services, "acme", rita, PersonPatch(link="https://new.example/"))
+        await status_updates.update(toy.services, "acme", rita, PersonPatch(link="https://new.example/"))
         return make()
 
     toy.crm.next("contact", changes_link)
@@ -62,7 +63,7 @@ async def test_a_record_that_is_gone_is_remembered_as_gone(toy):
     await toy.connect()
     rita = await referrer(toy)
     toy.crm.records.clear()
-    await flow.update(toy.services, "acme", rita, PersonPatch(link="https://one.example/"))
+    await status_updates.update(toy.services, "acme", rita, PersonPatch(link="https://one.example/"))
     await toy.drain()
     assert (await toy.person(rita)).crm == "gone"
     assert await toy.links(rita) == []
@@ -73,7 +74,7 @@ async def test_a_record_that_is_gone_is_remembered_as_gone(toy):
 async def test_the_hosts_counts_are_the_base_and_ours_are_added(toy):
     rita = await referrer(toy)
     await toy.sign_up("a@example.com", referrer={"email": "rita@example.com"})
-    shown = await flow.update(toy.services, "acme", rita, PersonPatch(counts=Counts(referrals=40, qualified=7)))
+    shown = await status_updates.update(toy.services, "acme", rita, PersonPatch(counts=Counts(referrals=40, qualified=7)))
     assert shown.counts == Counts(referrals=40, qualified=7)
     await toy.sign_up("b@example.com", referrer={"email": "rita@example.com"})
     assert (await flow.find(toy.services, "acme", rita)).counts == Counts(referrals=41, qualified=7)
@@ -95,7 +96,7 @@ async def test_updates_of_a_list_are_done_or_refused_each_on_its_own(toy):
         {"person": paul, "link": "no link"},
         {"person": paul, "counts": {"referrals": -1}},
     ]
-    results = await flow.update_many(toy.services, "acme", "spring", raw)
+    results = await status_updates.update_many(toy.services, "acme", "spring", raw)
     assert [(one.problems[0].field, one.problems[0].code) if one.problems else None for one in results] == [
         None, None, ("code", "taken"), ("person", "ambiguous"), ("person", "not_found"), ("counts", "wrong_role"), ("colour", "invalid"), None,
         ("link", "invalid"), ("counts", "invalid"),

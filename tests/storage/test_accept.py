@@ -15,6 +15,7 @@ from gateway.flows.intake import Call, hash_of, read_items
 from gateway.storage import people, timeline
 from gateway.storage.campaigns import CampaignRow
 from gateway.storage.engine import Database
+from gateway.storage.held import Held
 from gateway.storage.tables import accounts, campaigns, connections, events, setups, tasks
 from gateway.storage.tables import people as people_table
 from gateway_schemas.campaign import FormField
@@ -334,7 +335,7 @@ async def test_held_signups_are_released_in_batches_when_the_cause_ends(
     monkeypatch.setattr(held, "BATCH", 2)
     await post(acme, [body(f"p{n}@example.com") for n in range(5)])
     await connect(acme, setup=False)
-    which = people.Held(account_id="acme")
+    which = Held(account_id="acme")
 
     async def go(after: str = "") -> None:
         last: str | None = after

@@ -1,0 +1,53 @@
+"""Find people for a list: filters, words, pages."""
+
+import msgspec
+from sqlalchemy import ColumnElement, func, or_, select
+
+from gateway.storage.engine import AsyncConnection
+from gateway.storage.people import COLUMNS, PersonRow, row_of
+from gateway.storage.tables import people
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Which people to list.
+
+    Attributes:
+        state: A referral state (``pending`` …) or a CRM state (``held`` …).
+        words: Part of a name, in any case.
+        exact: An id, external id or code; ``email_hash`` that of a whole e-mail.
+        after: Id of the last person of the page before.
+    """
+
+    account_id: str
+    campaign_id: str | None = None
+    role: str | None = None
+    state: str | None = None
+    words: str | None = None
+    exact: str | None = None
+    email_hash: str | None = None
+    after: str | None = None
+    limit: int = 50
+
+
+async def search(conn: AsyncConnection, query: Query) -> list[PersonRow]:
+    """Return one page of people, newest first."""
+    conditions: list[ColumnElement[bool]] = [people.c.account_id == query.account_id]
+    for column, value in ((people.c.campaign_id, query.campaign_id), (people.c.role, query.role)):
+        if value is not None:
+            conditions.append(column == value)
+    if query.state is not None:
+        conditions.append(or_(people.c.state == query.state, people.c.crm == query.state))
+    named: list[ColumnElement[bool]] = []
+    if query.words:
+        whole = func.coalesce(people.c.first_name, "") + " " + func.coalesce(people.c.last_name, "")
+        named.append(whole.icontains(query.words, autoescape=True))
+    if query.exact:
+        named += [people.c.id == query.exact, people.c.external_id == query.exact, people.c.code == query.exact]
+    if query.email_hash:
+        named.append(people.c.email_hash == query.email_hash)
+    if named:
+        conditions.append(or_(*named))
+    if query.after is not None:
+        conditions.append(people.c.id < query.after)
+    found = await conn.execute(select(*COLUMNS).where(*conditions).order_by(people.c.id.desc()).limit(query.limit))
+    return [row_of(row) for row in found]
