@@ -147,8 +147,12 @@ class LaneMeter:
         self._seconds_left = seconds_left
         self._sleep = sleep
 
-    async def before(self, cost: int) -> None:
+    async def before(self, cost: int, *, window: str | None = None) -> None:
         """Wait for the burst window and take units of the day.
+
+        Args:
+            cost: Units of the day that the call takes.
+            window: The manifest's narrower window that the call counts in too.
 
         Raises:
             RetryLater: The day's units for this purpose are used up, or the wait would be too long.
@@ -159,6 +163,7 @@ class LaneMeter:
         if self._purpose == "person" or self._memory is None:
             await self._take_interactive()
         else:
+            await self._take_named(self._memory, window)
             await self._take_burst(self._memory)
         day.count(cost, background=self._purpose == "background")
         if day.is_worth_telling(now):
@@ -210,10 +215,17 @@ class LaneMeter:
         return max(60.0, (tomorrow - now).total_seconds())
 
     async def _take_burst(self, memory: MutableMapping[str, Any]) -> None:
-        if "window" not in memory:
-            calls = self._budget.burst_calls - self._kept_back_calls()
-            memory["window"] = RollingWindow(calls, self._budget.burst_seconds)
-        window: RollingWindow = memory["window"]
+        calls = self._budget.burst_calls - self._kept_back_calls()
+        await self._take(memory, "window", calls, self._budget.burst_seconds)
+
+    async def _take_named(self, memory: MutableMapping[str, Any], name: str | None) -> None:
+        """Wait for a narrower window, of which one call is kept back for people who wait."""
+        for one in self._budget.windows:
+            if one.name == name:
+                await self._take(memory, f"window:{name}", one.calls - 1, one.seconds)
+
+    async def _take(self, memory: MutableMapping[str, Any], key: str, calls: int, seconds: float) -> None:
+        window: RollingWindow = memory.setdefault(key, RollingWindow(calls, seconds))
         wait = window.reserve(time.monotonic(), max(0.0, min(LONGEST_WAIT_SECONDS, self._seconds_left() / 2)))
         if wait < 0:
             raise RetryLater(

@@ -37,8 +37,8 @@ Classify = Callable[[httpx.Response], PluginError | None]
 class Meter(Protocol):
     """Counts calls against the vendor's limits; the host implements it per vendor tenant."""
 
-    async def before(self, cost: int) -> None:
-        """Wait for the burst window, or raise ``RetryLater`` when the budget is used up."""
+    async def before(self, cost: int, *, window: str | None = None) -> None:
+        """Wait for the burst window and the named one, or raise ``RetryLater`` when the budget is used up."""
 
     def after(self, response: httpx.Response, cost: int) -> None:
         """Learn from the answer's headers."""
@@ -101,6 +101,7 @@ class VendorHttp:
         json: Any = None,
         headers: Mapping[str, str] | None = None,
         reads: bool | None = None,
+        window: str | None = None,
     ) -> httpx.Response:
         """Send one request and return its successful answer.
 
@@ -112,6 +113,7 @@ class VendorHttp:
             json: Body, encoded by msgspec.
             headers: More headers.
             reads: True for a POST that only reads (a search); default: by the method.
+            window: Name of a ``CallWindow`` of the manifest's rate budget that the call counts in too.
 
         Raises:
             PluginError: As the module's docstring says.
@@ -119,7 +121,7 @@ class VendorHttp:
         url = path if path.startswith(("https://", "http://")) else self.base_url + path
         safe = method in SAFE_METHODS if reads is None else reads
         if self._meter is not None:
-            await self._meter.before(cost)
+            await self._meter.before(cost, window=window)
         request = self._client.build_request(
             method,
             url,

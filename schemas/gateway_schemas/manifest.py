@@ -221,11 +221,25 @@ class Feed(Output, frozen=True, kw_only=True):
     at_start: bool = True
 
 
+class CallWindow(Output, frozen=True, kw_only=True):
+    """A rolling window that some of the vendor's calls have of their own, beside the window of all calls.
+
+    Attributes:
+        name: A plugin names it with each call that counts (``VendorHttp.request(window=…)``).
+        calls / seconds: So many calls in so many seconds.
+    """
+
+    name: str
+    calls: int
+    seconds: float
+
+
 class RateBudget(Output, frozen=True, kw_only=True):
     """What the vendor allows.
 
     Attributes:
         burst_calls / burst_seconds: Calls in a rolling window, for the smallest plan.
+        windows: Narrower windows of some calls, such as searches.
         daily: Units a day, for the smallest plan; null when the vendor counts none. Learnt from headers where sent.
         sweep_share: Share of the daily budget that sweeps and polls may use at most.
         reserve_share: Share kept for calls made while a person waits.
@@ -235,6 +249,7 @@ class RateBudget(Output, frozen=True, kw_only=True):
 
     burst_calls: int
     burst_seconds: float
+    windows: list[CallWindow] = []
     daily: int | None = None
     sweep_share: float = 0.05
     reserve_share: float = 0.1

@@ -10,11 +10,17 @@ from gateway.flows.budget import BudgetMemory, DailyUse, LaneMeter, RollingWindo
 from gateway.sdk.clock import Clock
 from gateway.sdk.errors import RetryLater
 from gateway.storage.budgets import BudgetRow, day_of
-from gateway_schemas.manifest import RateBudget
+from gateway_schemas.manifest import CallWindow, RateBudget
 
 LANE = "vendor:toy:c1"
 BUDGET = RateBudget(
-    burst_calls=10, burst_seconds=2, daily=1000, remaining_header="x-left", limit_header="x-limit", sweep_share=0.05
+    burst_calls=10,
+    burst_seconds=2,
+    windows=[CallWindow(name="search", calls=4, seconds=2)],
+    daily=1000,
+    remaining_header="x-left",
+    limit_header="x-limit",
+    sweep_share=0.05,
 )
 
 
@@ -80,6 +86,18 @@ async def test_tasks_leave_the_kept_back_share_of_the_burst_to_people():
     assert world.slept == []
     await meter.before(1)
     assert world.slept[0] == pytest.approx(2.2, abs=0.1)
+
+
+async def test_a_narrower_window_holds_up_only_the_calls_that_count_in_it():
+    world = World()
+    meter = world.meter("task", {})
+    for _ in range(3):  # one of the four is kept back for people
+        await meter.before(1, window="search")
+    await meter.before(1)
+    await meter.before(1, window="unknown")
+    assert world.slept == []
+    await meter.before(1, window="search")
+    assert world.slept == [pytest.approx(2.2, abs=0.1)]
 
 
 async def test_a_call_does_not_wait_longer_than_its_task_may():
