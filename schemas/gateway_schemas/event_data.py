@@ -24,7 +24,7 @@ class SignupData(Output, frozen=True, kw_only=True):
         referrer: Id of the person who referred; null for a referrer or an unreferred signup.
         connection: The CRM connection that it went, or would go, to; null when there is none.
         records: ``signup.delivered``: the CRM records that were made or found.
-        cause: ``signup.refused``, ``held`` and ``parked``: a stable word, for example ``no_active_connection``.
+        cause: ``signup.refused``, ``held`` and ``parked``: a stable word, for example ``no_connection``.
         message: The same in a sentence for people, with what to do.
     """
 

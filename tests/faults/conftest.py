@@ -199,10 +199,20 @@ class ToyWorld:
         async def write(conn: Any) -> None:
             await conn.execute(
                 insert(connections).values(
-                    id="con_1", account_id="acme", integration="toy", category="crm", state="active", identity="t1", identity_claim="t1",
-                    granted=[], limitations=[], properties={}, created_at=now, state_since=now,
+                    id="con_1",
+                    account_id="acme",
+                    integration="toy",
+                    category="crm",
+                    state="active",
+                    identity="t1",
+                    identity_claim="t1",
+                    granted=[],
+                    limitations=[],
+                    properties={},
+                    created_at=now,
+                    state_since=now,
                 )
-            )  # fmt: skip
+            )
 
         await self.write(write)
         for campaign in campaigns_ if setup else ():
@@ -239,10 +249,20 @@ class ToyWorld:
                     body["referrer_fields"] = [{"record_kind": "lead", "field": "by", "source": "referrer.first_name"}]
                 await conn.execute(
                     insert(setups).values(
-                        id=f"set_{campaign}_{role}", account_id="acme", campaign_id=campaign, role=role, connection_id="con_1", integration="toy",
-                        identity="t1", body=body, resolved={"fields": fields}, state=state, problems=[], updated_at=self.clock.now(),
+                        id=f"set_{campaign}_{role}",
+                        account_id="acme",
+                        campaign_id=campaign,
+                        role=role,
+                        connection_id="con_1",
+                        integration="toy",
+                        identity="t1",
+                        body=body,
+                        resolved={"fields": fields},
+                        state=state,
+                        problems=[],
+                        updated_at=self.clock.now(),
                     )
-                )  # fmt: skip
+                )
 
         await self.write(write)
 
@@ -337,15 +357,28 @@ async def toy(database: Database) -> Any:
         for campaign in ("spring", "autumn"):
             await conn.execute(
                 insert(campaigns).values(
-                    account_id="acme", id=campaign, name=campaign.title(), state="live", link_template="https://r.example/{code}", rewards=[],
-                    fields=[FormField(key="size", label="Size")], created_at=now, updated_at=now,
+                    account_id="acme",
+                    id=campaign,
+                    name=campaign.title(),
+                    state="live",
+                    link_template="https://r.example/{code}",
+                    rewards=[],
+                    fields=[FormField(key="size", label="Size")],
+                    created_at=now,
+                    updated_at=now,
                 )
-            )  # fmt: skip
+            )
 
     await database.writer.run(write)
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500))) as nobody:
         services = Services(
-            settings=settings, database=database, integrations=Registry([Integration("toy", ToyPlugin(crm))]), vault=vault, clock=database.clock,
-            vendor_http=nobody, webhook_http=nobody, host_for=AccountHost,
-        )  # fmt: skip
+            settings=settings,
+            database=database,
+            integrations=Registry([Integration("toy", ToyPlugin(crm))]),
+            vault=vault,
+            clock=database.clock,
+            vendor_http=nobody,
+            webhook_http=nobody,
+            host_for=AccountHost,
+        )
         yield ToyWorld(database, crm, services)

@@ -26,8 +26,7 @@ async def dump(toy) -> str:
     parts = []
     async with toy.database.read() as conn:
         for table in metadata.sorted_tables:
-            for row in await conn.execute(select(table)):
-                parts.append(f"{table.name}: {dict(row._mapping)!r}")
+            parts += [f"{table.name}: {dict(row._mapping)!r}" for row in await conn.execute(select(table))]
     return "\n".join(parts)
 
 

@@ -74,7 +74,9 @@ async def test_a_record_that_is_gone_is_remembered_as_gone(toy):
 async def test_the_hosts_counts_are_the_base_and_ours_are_added(toy):
     rita = await referrer(toy)
     await toy.sign_up("a@example.com", referrer={"email": "rita@example.com"})
-    shown = await status_updates.update(toy.services, "acme", rita, PersonPatch(counts=Counts(referrals=40, qualified=7)))
+    shown = await status_updates.update(
+        toy.services, "acme", rita, PersonPatch(counts=Counts(referrals=40, qualified=7))
+    )
     assert shown.counts == Counts(referrals=40, qualified=7)
     await toy.sign_up("b@example.com", referrer={"email": "rita@example.com"})
     assert (await flow.find(toy.services, "acme", rita)).counts == Counts(referrals=41, qualified=7)
@@ -98,9 +100,17 @@ async def test_updates_of_a_list_are_done_or_refused_each_on_its_own(toy):
     ]
     results = await status_updates.update_many(toy.services, "acme", "spring", raw)
     assert [(one.problems[0].field, one.problems[0].code) if one.problems else None for one in results] == [
-        None, None, ("code", "taken"), ("person", "ambiguous"), ("person", "not_found"), ("counts", "wrong_role"), ("colour", "invalid"), None,
-        ("link", "invalid"), ("counts", "invalid"),
-    ]  # fmt: skip
+        None,
+        None,
+        ("code", "taken"),
+        ("person", "ambiguous"),
+        ("person", "not_found"),
+        ("counts", "wrong_role"),
+        ("colour", "invalid"),
+        None,
+        ("link", "invalid"),
+        ("counts", "invalid"),
+    ]
     rita_now = await toy.person(rita)
     assert (rita_now.link, rita_now.base_referrals, rita_now.code) == ("https://rita.example/", 3, "RITA")
     paul_now = await toy.person(paul)

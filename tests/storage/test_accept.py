@@ -61,17 +61,37 @@ async def connect(database: Database, account: str = "acme", *, setup: bool = Tr
     async def write(conn: Any) -> None:
         await conn.execute(
             insert(connections).values(
-                id=f"con_{account}", account_id=account, integration="toy", category="crm", state=state, identity=account, identity_claim=account,
-                granted=[], limitations=[], properties={}, created_at=NOW, state_since=NOW,
+                id=f"con_{account}",
+                account_id=account,
+                integration="toy",
+                category="crm",
+                state=state,
+                identity=account,
+                identity_claim=account,
+                granted=[],
+                limitations=[],
+                properties={},
+                created_at=NOW,
+                state_since=NOW,
             )
-        )  # fmt: skip
+        )
         for role in ("referred", "referrer") if setup else ():
             await conn.execute(
                 insert(setups).values(
-                    id=f"set_{account}_{role}", account_id=account, campaign_id="spring", role=role, connection_id=f"con_{account}", integration="toy",
-                    identity=account, body={"target": "contact", "mapping": []}, resolved={}, state="ready", problems=[], updated_at=NOW,
+                    id=f"set_{account}_{role}",
+                    account_id=account,
+                    campaign_id="spring",
+                    role=role,
+                    connection_id=f"con_{account}",
+                    integration="toy",
+                    identity=account,
+                    body={"target": "contact", "mapping": []},
+                    resolved={},
+                    state="ready",
+                    problems=[],
+                    updated_at=NOW,
                 )
-            )  # fmt: skip
+            )
 
     await database.writer.run(write)
 
@@ -279,8 +299,14 @@ async def test_wrong_items_do_not_stop_the_others(acme: Database):
     results = await post(acme, raw)
     assert [one.index for one in results] == list(range(7))
     assert [one.problems[0].field if one.problems else None for one in results] == [
-        "person.email", None, "person", "unknown", "person.fields.colour", "person.first_name", "",
-    ]  # fmt: skip
+        "person.email",
+        None,
+        "person",
+        "unknown",
+        "person.fields.colour",
+        "person.first_name",
+        "",
+    ]
     assert len(await stored(acme)) == 1
 
 
