@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, Parameter, QueryParam
 from litestar.response import Stream
 
 from gateway.api.auth import Caller
+from gateway.api.bodies import StatusUpdatesOperation
 from gateway.api.signups import MAX_BATCH, json_body
 from gateway.errors import invalid
 from gateway.flows import people as flow
@@ -95,7 +96,12 @@ async def patch_person(
     return await status_updates.update(services, account, person, data)
 
 
-@patch("/v1/accounts/{account:str}/campaigns/{campaign:str}/people", tags=TAGS, request_max_body_size=MAX_BATCH)
+@patch(
+    "/v1/accounts/{account:str}/campaigns/{campaign:str}/people",
+    tags=TAGS,
+    request_max_body_size=MAX_BATCH,
+    operation_class=StatusUpdatesOperation,
+)
 async def patch_people(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],

@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, JSONBody
 
 from gateway.api.auth import Caller
+from gateway.api.bodies import SignupsOperation
 from gateway.errors import Refused, invalid
 from gateway.flows import signup as flow
 from gateway.flows.services import Services
@@ -25,6 +26,7 @@ MAX_BATCH = 8 * 1024 * 1024
     status_code=202,
     tags=TAGS,
     request_max_body_size=MAX_BATCH,
+    operation_class=SignupsOperation,
 )
 async def post_signups(
     caller: NamedDependency[Caller],
