@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from gateway.sdk.errors import RecordGone
+from gateway_pipedrive.errors import Forbidden
 from gateway_pipedrive.models import (
     Currency,
     Deal,
@@ -30,6 +31,12 @@ from gateway_pipedrive.wire import Params, Wire
 V1, V2 = "/api/v1", "/api/v2"
 SEARCH_PAGE = 100
 """The specification says 500; the live API is reported to refuse more than 100."""
+
+SEARCHES = "searches"
+"""The window that the vendor counts searches in, beside that of all calls (chapter 4)."""
+
+NOT_VISIBLE = (RecordGone, Forbidden)
+"""Both say that a single record is not there for the connected user (chapter 3)."""
 
 IDS_PER_CALL = 100
 DEAL_FIELDS = "source_lead_id,first_won_time"
@@ -96,14 +103,15 @@ class Pipedrive(Wire):
         """Return a person; ``None`` when deleted, merged away, or not visible to the connected user."""
         try:
             found = await self._one("GET", f"{V2}/persons/{person_id}", Person, cost=1)
-        except RecordGone:
+        except NOT_VISIBLE:
             return None
         return None if found.is_deleted else found
 
     async def search_persons(self, email: str) -> list[int]:
         """Return ids of persons that the search index has under an e-mail; it lags, and matches must be verified."""
         params = {"term": email, "fields": "email", "exact_match": "true", "limit": SEARCH_PAGE}
-        answer = await self._answer("GET", f"{V2}/persons/search", SearchItems, cost=20, params=params)
+        path = f"{V2}/persons/search"
+        answer = await self._answer("GET", path, SearchItems, cost=20, params=params, window=SEARCHES)
         return [found.item.id for found in answer.data.items]
 
     def persons(self, **params: Any) -> AsyncIterator[list[Person]]:
@@ -128,7 +136,7 @@ class Pipedrive(Wire):
         """Return a deal, archived or not; ``None`` when deleted or not visible."""
         try:
             return await self._one("GET", f"{V2}/deals/{deal_id}", Deal, cost=1, params={"include_fields": DEAL_FIELDS})
-        except RecordGone:
+        except NOT_VISIBLE:
             return None
 
     def deals(self, **params: Any) -> AsyncIterator[list[Deal]]:
@@ -160,7 +168,7 @@ class Pipedrive(Wire):
         """Return a lead, archived or not; ``None`` when deleted (also by conversion) or not visible."""
         try:
             return Lead.read(await self._one("GET", f"{V1}/leads/{lead_id}", dict[str, Any], cost=2))
-        except RecordGone:
+        except NOT_VISIBLE:
             return None
 
     async def leads(self, person_id: str, *, archived: bool) -> AsyncIterator[list[Lead]]:
@@ -183,7 +191,7 @@ class Pipedrive(Wire):
         """Return a note; ``None`` when it is gone."""
         try:
             found = await self._one("GET", f"{V1}/notes/{note_id}", Note, cost=2)
-        except RecordGone:
+        except NOT_VISIBLE:
             return None
         return found if found.active_flag else None
 

@@ -21,11 +21,18 @@ BLOCKED_WAIT_SECONDS = 900
 """After a page of Cloudflare: silence is the only cure."""
 
 BURST_WAIT_SECONDS = 2.0
+UNSURE_WAIT_SECONDS = 60
+"""Too long for a window and short for a day, when an answer may mean either."""
+
 REMAINING = "x-daily-ratelimit-token-remaining"
 LIMIT = "x-daily-ratelimit-token-limit"
 
 _KEY = re.compile(r"\b[0-9a-f]{40}\b")
 _NAMED = re.compile(r"(?:^|[;:] )(?:custom_fields\.)?([a-z_][a-z0-9_]*): |\"([a-z_][a-z0-9_]*)\"", re.IGNORECASE)
+
+
+class Forbidden(Rejected):
+    """Pipedrive does not let this user do that, or does not show it the record; no scope is missing."""
 
 
 class RefusedInput(Rejected):
@@ -65,10 +72,18 @@ def classify(response: httpx.Response) -> PluginError | None:
 
 
 def _too_many(response: httpx.Response, what: str) -> RetryLater:
-    """Tell an empty daily budget from a burst (chapter 4)."""
+    """Tell an empty daily budget from a burst (chapter 4).
+
+    Searches have a window of their own, and whether the headers speak of that or of the one of all calls is not
+    documented: room in the window proves an empty day for all other calls only.
+    """
     left_today = _number(response.headers.get(REMAINING))
     left_in_window = _number(response.headers.get("x-ratelimit-remaining"))
-    if left_today == 0 or (left_in_window is not None and left_in_window > 0):
+    room = left_today is None and left_in_window is not None and left_in_window > 0
+    if room and "search" in response.request.url.path.casefold():
+        message = f"{what} was answered 429: too many searches within two seconds, or the day's budget is used up"
+        return RetryLater(message, after_seconds=UNSURE_WAIT_SECONDS)
+    if left_today == 0 or room:
         message = f"{what} was answered 429: the company's daily token budget is used up"
         return RetryLater(message, after_seconds=DAILY_WAIT_SECONDS)
     reset = _number(response.headers.get("x-ratelimit-reset")) or 0.0
@@ -87,7 +102,8 @@ def _forbidden(response: httpx.Response, what: str) -> PluginError:
         message = f"{what} was refused: {said} The limit is one of the company's Pipedrive plan."
         return Rejected(message, [Problem(field="plan", message=message, code=code)])
     message = f"{what} was answered 403: a scope, a permission or the visibility of the record is missing ({said})"
-    return Rejected(message, [Problem(field="connection", message=message, code="missing_permission")])
+    refusal = Rejected if "scope" in said.casefold() else Forbidden
+    return refusal(message, [Problem(field="connection", message=message, code="missing_permission")])
 
 
 def _refused(response: httpx.Response, what: str) -> RefusedInput:

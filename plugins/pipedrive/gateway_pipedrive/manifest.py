@@ -1,12 +1,13 @@
 """What the integration says of itself: all that forms, validation and flows need to know of Pipedrive, as data."""
 
+from gateway_pipedrive.client import SEARCHES
 from gateway_pipedrive.errors import LIMIT, REMAINING
 from gateway_pipedrive.settings import RECEIVED
 from gateway_pipedrive.targets import DUPLICATES, KINDS, TARGETS
 from gateway_pipedrive.triggers import TRIGGERS
 from gateway_pipedrive.wire import HOST_SUFFIX
 from gateway_schemas.connection import Limitation
-from gateway_schemas.manifest import ConnectStep, Feed, Manifest, OAuth2, OptionSource, RateBudget
+from gateway_schemas.manifest import CallWindow, ConnectStep, Feed, Manifest, OAuth2, OptionSource, RateBudget
 
 SPEC_VERSION = 1
 """The hook spec that this plugin was written for."""
@@ -15,8 +16,8 @@ REQUIRED_SCOPES = ["contacts:full", "deals:full", "leads:full"]
 OPTIONAL_SCOPES = {
     "admin": Limitation(
         code="no_webhooks",
-        message="Changes are looked up every 5 minutes instead of at once, and custom fields have to be created in "
-        "Pipedrive by hand, because the scope “admin” was not granted.",
+        message="Changes are looked up every 5 minutes instead of at once (about every 10 minutes on the smallest "
+        "plan), and custom fields have to be created in Pipedrive by hand, because the scope “admin” was not granted.",
     ),
     "users:read": Limitation(
         code="no_owners",
@@ -42,8 +43,9 @@ CANNOT = [
     ),
     Limitation(
         code="between_readings",
-        message="Without webhooks, a deal that enters a stage and goes back to an earlier one within 5 minutes is not "
-        "seen there.",
+        message="Without webhooks, changes are looked up every 5 minutes, and about every 10 minutes on the smallest "
+        "plan (Lite, one seat), whose daily budget allows no more. A deal that enters a stage and goes back to an "
+        "earlier one between two looks is not seen there.",
     ),
     Limitation(
         code="visibility",
@@ -114,14 +116,15 @@ MANIFEST = Manifest(
     read_batch=100,
     settle_seconds=30,
     value_ready="The value is read when the referral qualifies.",
-    # The smallest plan with one seat. Searches have a window of their own (10 in 2 s); a push makes one.
+    # The smallest plan with one seat. Searches have a window of their own; a push makes one.
     rate_budget=RateBudget(
         burst_calls=80,
         burst_seconds=2,
         daily=30_000,
-        # Without webhooks the feed of deals alone takes 2,880 tokens a day, 9.6 % of the smallest budget: with less
-        # than this share it would be blind from noon, and the promise of 5 minutes broken.
-        sweep_share=0.15,
+        windows=[CallWindow(name=SEARCHES, calls=10, seconds=2)],
+        # 1,500 tokens of the smallest budget: a look at changed deals costs 10, so there are 150 a day at most, one
+        # every ten minutes. What sweeps read comes out of the same share. Larger plans look every five minutes.
+        sweep_share=0.05,
         concurrency=4,
         remaining_header=REMAINING,
         limit_header=LIMIT,

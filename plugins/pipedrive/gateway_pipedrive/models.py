@@ -19,6 +19,7 @@ class Pagination(Struct, frozen=True):
 
     more_items_in_collection: bool = False
     next_start: int | None = None
+    limit: int | None = None
 
 
 class Additional(Struct, frozen=True):
@@ -27,6 +28,7 @@ class Additional(Struct, frozen=True):
     next_cursor: str | None = None
     pagination: Pagination | None = None
     more_items_in_collection: bool = False
+    limit: int | None = None
 
 
 class Answer(Struct, Generic[T], frozen=True):

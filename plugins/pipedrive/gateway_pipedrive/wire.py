@@ -15,7 +15,7 @@ import msgspec
 from gateway.sdk.connection import Connection
 from gateway.sdk.errors import Misconfigured, OutcomeUnknown, RetryLater
 from gateway_pipedrive.errors import classify
-from gateway_pipedrive.models import Additional, Answer, Id
+from gateway_pipedrive.models import Additional, Answer, Id, Pagination
 
 PAGE = 500
 """The largest page of v1 and v2 lists; calls are charged per request, not per row."""
@@ -70,17 +70,20 @@ class Wire:
     async def _offset_pages(
         self, path: str, shape: type[T], *, cost: int, params: Params | None = None
     ) -> AsyncIterator[list[T]]:
-        """Walk a v1 list: ``next_start`` where it is sent, else counted on; a missing block means the end."""
+        """Walk a v1 list: ``next_start`` where it is sent, else counted on by what the vendor says that it gave.
+
+        A missing block means the end.
+        """
         start = 0
         while True:
             asked = {"limit": PAGE, "start": start, **(params or {})}
             answer = await self._answer("GET", path, list[shape] | None, cost=cost, params=asked)  # type: ignore[valid-type] # a run-time type
             rows, more = answer.data or [], answer.additional_data or Additional()
             yield rows
-            nested = more.pagination
-            if not rows or not (nested.more_items_in_collection if nested else more.more_items_in_collection):
+            block = more.pagination or Pagination(more.more_items_in_collection, limit=more.limit)
+            if not rows or not block.more_items_in_collection:
                 return
-            start = (nested.next_start if nested else None) or start + PAGE
+            start = block.next_start or start + (block.limit or PAGE)
 
 
 def read(response: httpx.Response, shape: Any) -> Answer[Any]:

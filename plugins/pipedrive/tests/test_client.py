@@ -10,9 +10,9 @@ import pytest
 import structlog
 
 from gateway.sdk.connection import Connection
-from gateway.sdk.errors import Misconfigured, OutcomeUnknown, ReauthRequired, RecordGone, RetryLater
+from gateway.sdk.errors import Misconfigured, OutcomeUnknown, ReauthRequired, RecordGone, Rejected, RetryLater
 from gateway.sdk.http import VendorHttp
-from gateway_pipedrive.client import Pipedrive
+from gateway_pipedrive.client import SEARCHES, Pipedrive
 from gateway_pipedrive.settings import PipedriveSettings
 from gateway_pipedrive.wire import base_url
 
@@ -29,9 +29,11 @@ class Costs:
 
     def __init__(self):
         self.before_calls = []
+        self.windows = []
 
-    async def before(self, cost):
+    async def before(self, cost, *, window=None):
         self.before_calls.append(cost)
+        self.windows.append(window)
 
     def after(self, response, cost):
         return None
@@ -88,6 +90,30 @@ async def test_leads_are_walked_by_counting_on_and_a_missing_block_is_the_end(cl
     assert costs.before_calls == [20, 20]
 
 
+@pytest.mark.parametrize("nested", [False, True])
+async def test_pages_smaller_than_asked_for_are_walked_without_a_gap(client, httpx_mock, nested):
+    # The vendor may give less than was asked; what it says it gave is counted on.
+    row = fixture("leads_page_1")["data"][0]
+    block = {"start": 0, "limit": 1, "more_items_in_collection": True}
+    answers = [{"pagination": block} if nested else block, {}]
+    for start, additional in enumerate(answers):
+        httpx_mock.add_response(
+            url=f"{BASE}/api/v1/leads?limit=500&start={start}&person_id=1092",
+            json={"success": True, "data": [row], "additional_data": additional},
+        )
+    assert len([one async for page in client.leads("1092", archived=False) for one in page]) == 2
+
+
+@pytest.mark.parametrize("read", ["person", "deal", "lead", "note"])
+async def test_a_403_for_one_record_means_that_it_is_not_visible(client, httpx_mock, read):
+    # Chapter 3: both 403 and 404 may say so; but a missing scope is no property of the record.
+    httpx_mock.add_response(status_code=403, json={"success": False, "error": "You do not have permissions"})
+    assert await getattr(client, read)("1") is None
+    httpx_mock.add_response(status_code=403, json={"success": False, "error": "Scope and URL mismatch"})
+    with pytest.raises(Rejected):
+        await getattr(client, read)("1")
+
+
 async def test_notes_are_walked_by_next_start_and_null_is_no_rows(client, httpx_mock):
     httpx_mock.add_response(url=f"{BASE}/api/v1/notes?limit=500&start=0&lead_id=adf", json=fixture("notes_page_1"))
     httpx_mock.add_response(url=f"{BASE}/api/v1/notes?limit=500&start=500&lead_id=adf", json=fixture("notes_page_2"))
@@ -110,6 +136,11 @@ async def test_a_search_asks_exactly_and_returns_ids(client, httpx_mock, costs):
     )
     assert await client.search_persons("jane@x.test") == [1092]
     assert costs.before_calls == [20]
+    # Only searches count in the narrower window.
+    assert costs.windows == [SEARCHES]
+    httpx_mock.add_response(url=f"{BASE}/api/v1/users/me", json=fixture("users_me"))
+    await client.me()
+    assert costs.windows == [SEARCHES, None]
 
 
 async def test_who_we_are(client, httpx_mock):

@@ -13,8 +13,8 @@ REFUSALS = json.loads((Path(__file__).parent / "fixtures" / "refusals.json").rea
 KEY = "9dc80c50d78a15643bfc4ca79d76156a73a1ca0e"
 
 
-def answer(status, body="", headers=None, method="POST"):
-    request = httpx.Request(method, "https://acme.pipedrive.com/api/v2/persons")
+def answer(status, body="", headers=None, method="POST", path="/api/v2/persons"):
+    request = httpx.Request(method, "https://acme.pipedrive.com" + path)
     if isinstance(body, str):
         return httpx.Response(status, text=body, headers=headers, request=request)
     return httpx.Response(status, json=body, headers=headers, request=request)
@@ -68,11 +68,28 @@ def test_a_limit_of_the_plan_keeps_the_vendors_code():
         ({"x-daily-ratelimit-token-remaining": "500", "x-ratelimit-remaining": "0", "retry-after": "7"}, 7),
         ({"x-ratelimit-reset": "soon", "retry-after": "never"}, 2),
         ({"x-ratelimit-reset": "1763719200"}, 60),
+        # The day's budget is not used up, whatever is left in the window of all calls.
+        ({"x-daily-ratelimit-token-remaining": "500", "x-ratelimit-remaining": "17"}, 2),
     ],
 )
 def test_a_429_waits_for_the_window_or_for_the_day(headers, after):
     error = classify(answer(429, "anything", headers))
     assert isinstance(error, RetryLater)
+    assert (error.after_seconds, error.lane_wide) == (after, True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "after"),
+    [
+        ({"x-daily-ratelimit-token-remaining": "0"}, 3600),
+        ({"x-daily-ratelimit-token-remaining": "500", "x-ratelimit-remaining": "70"}, 2),
+        # The window of searches is narrower than the one that the header may speak of: unsure, so a while, not an hour.
+        ({"x-ratelimit-remaining": "70"}, 60),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"}, 2),
+    ],
+)
+def test_a_429_of_a_search_is_not_taken_for_an_empty_day(headers, after):
+    error = classify(answer(429, "anything", headers, method="GET", path="/api/v2/persons/search"))
     assert (error.after_seconds, error.lane_wide) == (after, True)
 
 

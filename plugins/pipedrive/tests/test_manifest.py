@@ -7,6 +7,7 @@ import pytest
 
 from gateway.plugins import Integration
 from gateway_pipedrive import plugin
+from gateway_pipedrive.client import SEARCHES
 from gateway_pipedrive.fields import BUILT_IN
 from gateway_pipedrive.manifest import MANIFEST
 from gateway_pipedrive.polling import FEEDS
@@ -114,3 +115,19 @@ def test_the_logo_is_a_small_svg_without_scripts():
 
 def test_the_manifest_is_json():
     assert msgspec.json.decode(msgspec.json.encode(MANIFEST), type=type(MANIFEST)) == MANIFEST
+
+
+def test_sweeps_and_polls_take_a_twentieth_of_the_day_at_most():
+    assert MANIFEST.rate_budget.sweep_share == 0.05
+
+
+def test_searches_are_paced_by_their_own_window():
+    assert [(one.name, one.calls, one.seconds) for one in MANIFEST.rate_budget.windows] == [(SEARCHES, 10, 2)]
+
+
+def test_the_fields_that_the_guide_names_are_there_in_the_demo_company(sandbox):
+    suggested = {
+        row.label for target in MANIFEST.targets for rows in target.rows.values() for row in rows if row.field is None
+    }
+    assert suggested <= set(sandbox.demo.deal_fields)
+    assert suggested <= set(sandbox.demo.person_fields)

@@ -20,4 +20,15 @@ from gateway_pipedrive.sandbox.faults import RequestEntry
 from gateway_pipedrive.sandbox.outbox import Attempt
 from gateway_pipedrive.sandbox.told import Story, story
 
-__all__ = ["Attempt", "Demo", "Options", "RequestEntry", "Sandbox", "Story", "create_app", "create_sandbox", "serve", "story"]
+__all__ = [
+    "Attempt",
+    "Demo",
+    "Options",
+    "RequestEntry",
+    "Sandbox",
+    "Story",
+    "create_app",
+    "create_sandbox",
+    "serve",
+    "story",
+]

@@ -17,7 +17,7 @@ REFERRAL_FIELDS = (
     ("Converted Referral Count", "double"),
     ("Campaign Name", "varchar"),
     ("Referrer First Name", "varchar"),
-    ("Referrer Email", "varchar"),
+    ("Referrer Email Address", "varchar"),
 )
 STAGES = ("Lead In", "Contacted", "Demo", "Negotiation", "Agreed")
 PARTNER_STAGES = ("New", "Qualified", "Signed")
