@@ -11,6 +11,7 @@ from gateway.sdk.connection import Connection
 from gateway.sdk.errors import NotSupported, PluginError, Rejected
 from gateway.sdk.inbound import WebhookRegistration
 from gateway_pipedrive.client import Pipedrive
+from gateway_pipedrive.errors import Forbidden, RefusedInput
 from gateway_pipedrive.models import Webhook
 
 OBJECTS = ("deal", "lead", "person")
@@ -43,18 +44,16 @@ async def register(connection: Connection, callback_url: str) -> list[WebhookReg
     for subject in OBJECTS:
         if subject not in kept:
             kept[subject] = await _make(connection, client, callback_url, subject, stale)
-    for one in stale:
-        await client.delete_webhook(one.id)
+    await _delete(connection, client, stale)
     return [WebhookRegistration(external_id=str(kept[subject].id), subject=subject) for subject in OBJECTS]
 
 
-async def remove(connection: Connection) -> int:
-    """Delete our subscriptions and return how many there were."""
+async def remove(connection: Connection) -> tuple[int, int]:
+    """Delete our subscriptions; return how many are gone, and how many we may not delete."""
     client = Pipedrive(connection)
     ours = [one for one in await client.webhooks() if is_ours(connection, one)]
-    for one in ours:
-        await client.delete_webhook(one.id)
-    return len(ours)
+    kept = await _delete(connection, client, ours)
+    return len(ours) - kept, kept
 
 
 def is_ours(connection: Connection, webhook: Webhook) -> bool:
@@ -63,6 +62,18 @@ def is_ours(connection: Connection, webhook: Webhook) -> bool:
     The vendor lists those of our app only; its name, and the URL, carry the connection's id.
     """
     return connection.id in (webhook.name or "") or connection.id in webhook.subscription_url
+
+
+async def _delete(connection: Connection, client: Pipedrive, unwanted: list[Webhook]) -> int:
+    """Delete subscriptions and return how many we may not: another user of the company made them."""
+    kept = 0
+    for one in unwanted:
+        try:
+            await client.delete_webhook(one.id)
+        except Rejected as refused:
+            kept += 1
+            connection.log.warning("pipedrive.webhook_not_deleted", webhook_id=one.id, error=str(refused))
+    return kept
 
 
 async def _make(
@@ -82,12 +93,15 @@ async def _make(
         body["user_id"] = int(connection.user)
     try:
         return await client.create_webhook(body)
-    except Rejected:
-        if not stale:
+    except Forbidden as refused:
+        # Which right a user needs beside the scope is not documented.
+        raise NotSupported(f"Pipedrive does not let this user subscribe to changes: {refused}") from refused
+    except Rejected as refused:
+        if not stale or (isinstance(refused, RefusedInput) and "subscription_url" in refused.keys):
             raise
         # Perhaps all places are taken (40 a user): make room first, since a gap is better than none at all.
-        while stale:
-            await client.delete_webhook(stale.pop().id)
+        await _delete(connection, client, stale)
+        stale.clear()
         return await client.create_webhook(body)
 
 
@@ -111,8 +125,12 @@ async def try_remove(connection: Connection) -> tuple[list[str], list[str]]:
     if connection.granted and "admin" not in connection.granted:
         return [], []
     try:
-        count = await remove(connection)
+        removed, kept = await remove(connection)
     except PluginError as error:
         connection.log.info("pipedrive.webhooks_not_removed", error=str(error))
         return [], ["Webhook subscriptions could not be removed; Pipedrive removes them when the app is uninstalled."]
-    return ([f"{count} webhook subscriptions in Pipedrive"] if count else []), []
+    left = (
+        f"{kept} webhook subscription{'s' * (kept != 1)} could not be removed: another user made them; Pipedrive "
+        "removes them when that user uninstalls the app."
+    )
+    return ([f"{removed} webhook subscriptions in Pipedrive"] if removed else []), [left] if kept else []

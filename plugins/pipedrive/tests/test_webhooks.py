@@ -111,6 +111,36 @@ async def test_a_url_that_the_vendor_cannot_reach_is_refused_in_its_words(make_s
         await register(connect(sandbox), URL)
 
 
+async def test_a_url_that_cannot_be_reached_costs_no_subscription_that_is_there(make_sandbox, connect):
+    sandbox = make_sandbox(unreachable_urls=("https://gateway.test/new",))
+    connection = connect(sandbox)
+    await register(connection, URL)
+    with pytest.raises(Rejected, match="non-reachable"):
+        await register(connection, "https://gateway.test/new/con_01j00000000000000000000000")
+    assert objects(sandbox) == ["deal", "lead", "person"]
+    assert {one.subscription_url for one in living(sandbox)} == {URL}
+
+
+async def test_without_the_right_to_subscribe_polls_take_over(sandbox, connection):
+    # Which right a user needs beside the scope is not documented.
+    sandbox.fail_next(403, method="POST", match="/webhooks$", body={"success": False, "message": "Forbidden"})
+    with pytest.raises(NotSupported):
+        await register(connection, URL)
+
+
+async def test_an_old_one_that_may_not_be_deleted_does_not_spoil_the_new_ones(sandbox, connection):
+    await register(connection, URL)
+    sandbox.fail_next(403, method="DELETE", match="/webhooks/", body={"success": False, "message": "Forbidden"})
+    registered = await register(connection, URL + "-new")
+    assert len(registered) == 3
+    # The two others are gone, and so are all that may be when the connection ends.
+    assert len(living(sandbox)) == 4
+    sandbox.fail_next(403, method="DELETE", match="/webhooks/", body={"success": False, "message": "Forbidden"})
+    receipt = await plugin.disconnect(connection)
+    assert receipt["removed"] == ["3 webhook subscriptions in Pipedrive"]
+    assert any("1 webhook subscription" in one for one in receipt["by_hand"])
+
+
 async def test_without_the_admin_scope_polls_take_over(make_sandbox, connect, recorder):
     sandbox = make_sandbox(granted_scopes=("base", "contacts:full", "deals:full", "leads:full"))
     with pytest.raises(NotSupported, match="admin"):
