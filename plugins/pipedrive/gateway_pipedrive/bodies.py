@@ -56,12 +56,12 @@ def contact_changes(person: Person, values: Values, fields: Fields, *, overwrite
     body: Body = {}
     for key, value in shaped.items():
         now = getattr(person, key)
-        if not same(now, value) and (overwrite or now in (None, [], "")):
+        if not same(now, value) and (overwrite or _blank(now)):
             body[key] = value
     changed = {
         key: value
         for key, value in custom.items()
-        if not same(held.get(key), value) and (overwrite or held.get(key) in (None, [], ""))
+        if not same(held.get(key), value) and (overwrite or _blank(held.get(key)))
     }
     if changed:
         body["custom_fields"] = changed
@@ -85,11 +85,8 @@ def lead_body(
             continue
         if fields[key].custom:
             body |= _checked("lead", key, lambda key=key, value=value: to_v1(fields[key], value, currency))
-        elif key == "value":
-            shaped = _checked("lead", key, lambda value=value: money(value, currency))
-            body["value"] = {"amount": shaped["value"], "currency": shaped["currency"]}
         else:
-            body[key] = _checked("lead", key, lambda key=key, value=value: _lead_value(key, value))
+            body[key] = _checked("lead", key, lambda key=key, value=value: _lead_value(key, value, currency))
     return _owned({**body, "person_id": int(person), "origin_id": reference}, owner)
 
 
@@ -119,7 +116,7 @@ def status_body(kind: str, values: Values, fields: Fields, currency: str) -> Bod
             if fields[key].custom:
                 body |= _checked(kind, key, lambda key=key, value=value: to_v1(fields[key], value, currency))
             elif not _empty(value):
-                body[key] = _checked(kind, key, lambda key=key, value=value: _lead_value(key, value))
+                body[key] = _checked(kind, key, lambda key=key, value=value: _lead_value(key, value, currency))
         return body
     body = _shaped(kind, {key: value for key, value in values.items() if not _empty(value)}, fields, currency)
     cleared = {key: None for key, value in values.items() if _empty(value) and fields[key].custom}
@@ -158,13 +155,16 @@ def _built_in_value(key: str, value: FieldValue) -> Any:
     return _text(value)
 
 
-def _lead_value(key: str, value: FieldValue) -> Any:
+def _lead_value(key: str, value: FieldValue, currency: str) -> Any:
+    if key == "value":
+        shaped = money(value, currency)
+        return {"amount": shaped["value"], "currency": shaped["currency"]}
     # Labels of leads are UUIDs, other than those of persons and deals.
     return _texts(value) if key == "label_ids" else _built_in_value(key, value)
 
 
 def _changed_name(person: Person, values: Values, *, overwrite: bool) -> str | None:
-    """Return the person's new full name, or nothing when it stays."""
+    """Return the person's new full name, or nothing when it stays; how the vendor splits a name is its own affair."""
     if person.name and not person.first_name and not overwrite:
         return None
     parts = {"first_name": person.first_name, "last_name": person.last_name}
@@ -174,22 +174,20 @@ def _changed_name(person: Person, values: Values, *, overwrite: bool) -> str | N
             parts[key] = given
     if parts == {"first_name": person.first_name, "last_name": person.last_name}:
         return None
-    return " ".join(part for part in parts.values() if part)
+    name = " ".join(part for part in parts.values() if part)
+    return name if name != person.name else None
 
 
 def _merged(held: Sequence[ContactEntry], given: Sequence[str], *, overwrite: bool) -> list[Body] | None:
     """Return the whole list with what is new at its end, or nothing when it stays as it is."""
+    held = [entry for entry in held if entry.value]
     if not given or (held and not overwrite):
         return None
     known = {_comparable(entry.value or "") for entry in held}
     fresh = [one for one in given if _comparable(one) not in known]
     if not fresh:
         return None
-    kept = [
-        {"value": entry.value, "primary": entry.primary, "label": entry.label or "work"}
-        for entry in held
-        if entry.value
-    ]
+    kept = [{"value": entry.value, "primary": entry.primary, "label": entry.label or "work"} for entry in held]
     return kept + [
         {"value": one, "primary": not kept and not place, "label": "work"} for place, one in enumerate(fresh)
     ]
@@ -205,6 +203,11 @@ def _comparable(entry: str) -> str:
 
 def _owned(body: Body, owner: str | None) -> Body:
     return {**body, "owner_id": int(owner)} if owner and "owner_id" not in body else body
+
+
+def _blank(held: Any) -> bool:
+    """Say whether the vendor holds nothing; how it shows an unset field of several parts is not documented."""
+    return held in (None, [], "") or (isinstance(held, dict) and held.get("value", held.get("id")) is None)
 
 
 def _empty(value: FieldValue) -> bool:

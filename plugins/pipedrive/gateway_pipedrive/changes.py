@@ -36,6 +36,7 @@ class Meta(Struct, frozen=True):
     version: str = "2.0"
     change_source: str | None = None
     merged_to_id: str | int | None = None
+    merged_from_id: str | int | None = None
 
 
 class Payload(Struct, frozen=True):
@@ -80,7 +81,8 @@ def read_changes(payload: Payload, *, identity: str, user: str | None) -> list[R
     survivor = str(meta.merged_to_id) if meta.merged_to_id is not None else None
     origin = shown.get("source_lead_id") if kind == "deal" else None
     person = shown.get("person_id") if kind != "contact" else None
-    return [
+    at, message = _time(meta.timestamp), message_id(payload)
+    read = [
         RecordChange(
             ref=RecordRef(kind=kind, id=str(meta.entity_id)),
             facts=_facts(data, previous, deleted=deleted) if kind == "deal" else [],
@@ -88,11 +90,16 @@ def read_changes(payload: Payload, *, identity: str, user: str | None) -> list[R
             origin=RecordRef(kind="lead", id=str(origin)) if origin else None,
             merged_into=survivor,
             deleted=deleted and survivor is None,
-            occurred_at=_time(meta.timestamp),
-            message_id=message_id(payload),
+            occurred_at=at,
+            message_id=message,
             own=_own(payload, kind, user),
         )
     ]
+    if meta.merged_from_id is not None:
+        # Messages get lost: the survivor's proves the merge as well as the loser's.
+        loser = RecordRef(kind=kind, id=str(meta.merged_from_id))
+        read.append(RecordChange(ref=loser, merged_into=str(meta.entity_id), occurred_at=at, message_id=message))
+    return read
 
 
 def _facts(data: dict[str, Any], previous: dict[str, Any], *, deleted: bool) -> list[Fact]:
@@ -125,6 +132,8 @@ def _own(payload: Payload, kind: str, user: str | None) -> bool:
     if meta.action == "create":
         # A new deal may be a conversion that another app of this user asked for.
         return kind != "deal"
+    if meta.merged_from_id is not None:
+        return False
     return meta.action == "change" and not DECISIVE & set(payload.previous or {})
 
 

@@ -113,14 +113,11 @@ async def list_fields(connection: Connection, record_kind: str) -> list[Field]:
     """
     client = Pipedrive(connection)
     match record_kind:
-        case "contact":
-            found = await client.person_fields()
+        case "contact" | "deal":
+            found = await (client.person_fields() if record_kind == "contact" else client.deal_fields())
             names = {one.field_code: one.field_name for one in found}
-            labels = options_of(found, "label_ids")
-        case "deal":
-            found = await client.deal_fields()
-            names = {one.field_code: one.field_name for one in found}
-            labels = options_of(found, "label_ids")
+            # Under which of the two codes the lists name the labels is not documented.
+            labels = options_of(found, "label_ids") or options_of(found, "label")
         case "lead":
             # Leads inherit the custom fields of deals; only the names of the standard ones are their own.
             found = await client.deal_fields()

@@ -14,7 +14,6 @@ from typing import Any
 
 from gateway_pipedrive.client import Pipedrive
 from gateway_pipedrive.models import Deal, Note, Person
-from gateway_pipedrive.polling import seconds
 from gateway_pipedrive.reads import deals_of_person
 from gateway_pipedrive.values import same
 from gateway_schemas.records import RecordRef
@@ -45,11 +44,16 @@ async def people(client: Pipedrive, addresses: frozenset[str], known: Iterable[R
 
 
 async def new_person(client: Pipedrive, addresses: frozenset[str], began: datetime) -> Person | None:
-    """Return the person that an attempt since ``began`` has made, by walking all that changed since."""
+    """Return the person that an attempt since ``began`` has made, by walking back over all that were added since.
+
+    Not by time of change: the vendor shows new records without one in its webhooks.
+    """
     since = began - SKEW
     made: list[Person] = []
-    async for page in client.persons(updated_since=seconds(since)):
+    async for page in client.persons(sort_by="add_time", sort_direction="desc"):
         made += [one for one in page if not one.is_deleted and _added(one.add_time, since) and one.has_email(addresses)]
+        if page and not _added(page[-1].add_time, since):
+            break
     return min(made, key=lambda one: one.id, default=None)
 
 

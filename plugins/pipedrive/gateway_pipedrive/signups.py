@@ -36,14 +36,19 @@ async def push_signup(connection: Connection, push: Push) -> PushResult:
     Raises:
         MappingBroken: A mapped field, option, stage, pipeline or owner is gone; fields were read anew to be sure.
         Rejected: The vendor refused these values for good.
+        RecordGone: The contact went before the lead or deal was made.
         NotSupported: The target is none of ours.
     """
     if push.target not in _LINKS:
         raise NotSupported(f"Pipedrive has no target {push.target!r}")
     client = Pipedrive(connection)
+    signup = _Signup(connection, client, push)
     try:
-        return await _Signup(connection, client, push).write()
+        return await signup.write()
     except RefusedInput as refused:
+        # How a write on a contact that was deleted meanwhile is refused is not documented.
+        if signup.contact_id is not None and await client.person(signup.contact_id) is None:
+            raise RecordGone(f"contact {signup.contact_id} is not there any more, or not visible") from refused
         raise await explain(client, push.values, refused, push.target_options) from refused
 
 
@@ -55,6 +60,7 @@ class _Signup:
     client: Pipedrive
     push: Push
     existing: Person | None = None
+    contact_id: str | None = None
     others: list[RecordRef] = field(default_factory=list)
 
     async def write(self) -> PushResult:
@@ -62,6 +68,7 @@ class _Signup:
         push = self.push
         shapes = {kind: await self._shapes(kind) for kind in self._kinds()}
         contact = await self._contact(shapes["contact"])
+        self.contact_id = contact.ref.id
         if contact.how != "created" and push.duplicates == "skip":
             cannot = CANNOT_QUALIFY if push.target != "contact" and push.role == "referred" else None
             return PushResult(records=[contact], others=self.others, cannot_qualify=cannot)

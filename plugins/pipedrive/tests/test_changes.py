@@ -57,7 +57,11 @@ def test_a_webhook_says(name):
         "message_id": "df47d877-b58c-4886-91cd-1aa83e1d7366:4710827",
         "occurred_at": datetime(2026, 11, 21, 15, 11, 55, 724000, tzinfo=UTC),
     }
-    assert read(PAYLOADS[name]) == [RecordChange(**common, **EXPECTED[name])]
+    expected = [RecordChange(**common, **EXPECTED[name])]
+    if name == "person that others were merged into":
+        # Messages get lost: the survivor's proves the merge as well as the loser's.
+        expected.append(RecordChange(**common, ref=P11, merged_into="12"))
+    assert read(PAYLOADS[name]) == expected
 
 
 def test_every_payload_of_the_fixture_is_looked_at():
@@ -73,11 +77,20 @@ def test_another_company_says_nothing():
 
 
 @pytest.mark.parametrize(
-    "name", ["deal moved", "deal won", "deal re-opened", "deal created", "deal deleted", "person merged away"]
+    "name",
+    [
+        "deal moved",
+        "deal won",
+        "deal re-opened",
+        "deal created",
+        "deal deleted",
+        "person merged away",
+        "person that others were merged into",
+    ],
 )
 def test_what_may_decide_is_never_taken_for_an_echo(name):
     payload = {**PAYLOADS[name], "meta": {**PAYLOADS[name]["meta"], "change_source": "api"}}
-    assert [one.own for one in read(payload)] == [False]
+    assert not any(one.own for one in read(payload))
 
 
 def test_a_change_by_another_user_is_no_echo():

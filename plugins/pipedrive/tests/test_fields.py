@@ -148,3 +148,14 @@ async def test_the_plan_s_limit_is_told_in_words(sandbox, connection):
 async def test_notes_take_no_fields(connection):
     with pytest.raises(NotSupported):
         await create_field(connection, "note", NewField(label="X"))
+
+
+@pytest.mark.parametrize("kind", ["contact", "deal"])
+async def test_labels_are_found_whether_the_list_calls_them_label_or_label_ids(sandbox, connection, kind):
+    # No vendor text says under which code the field lists name them.
+    entity = "person" if kind == "contact" else "deal"
+    definition = sandbox.company().field_by_code(entity, "label_ids")
+    definition.code = "label"
+    labels = by_key(await list_fields(connection, kind))["label_ids"]
+    assert labels.writable
+    assert [one.label for one in labels.options] == ["Customer", "Hot"]

@@ -113,6 +113,19 @@ async def test_the_lag_of_the_search_does_not_double_a_person(make_sandbox, conn
     assert counts(sandbox)[0] == 1
 
 
+async def test_a_person_without_a_time_of_change_is_found_all_the_same(sandbox, connection, make_push, until_done):
+    # Webhooks show new records without an update_time: a list by time of change may leave them out.
+    push = make_push("contact")
+    strike(sandbox, "lose", "contact")
+    with pytest.raises(OutcomeUnknown):
+        await push_signup(connection, push)
+    made = max(sandbox.company().persons.values(), key=lambda one: one.id)
+    made.update_time -= timedelta(days=1)
+    push.once.clock.advance(timedelta(seconds=31))
+    await until_done(lambda: push_signup(connection, push))
+    assert counts(sandbox)[0] == 1
+
+
 async def test_a_person_that_was_there_before_is_not_taken_for_ours(sandbox, connection, make_push, clock, until_done):
     old = sandbox.add_person("Fiona", EMAIL)
     clock.advance(timedelta(minutes=10))

@@ -1,11 +1,12 @@
 """Each target, duplicate policy and role against the sandbox; each request is held against the vendor's documents."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from gateway.sdk.errors import MappingBroken, NotSupported, Rejected, RetryLater
+from gateway.sdk.errors import MappingBroken, NotSupported, OutcomeUnknown, RecordGone, Rejected, RetryLater
 from gateway_pipedrive.signups import CANNOT_QUALIFY, push_signup
 from gateway_schemas.base import Money
 from gateway_schemas.records import Field, RecordRef
@@ -162,6 +163,27 @@ async def test_a_known_person_is_used_though_the_search_does_not_know_it_yet(san
     second = await push_signup(connection, again)
     assert second.records[0].ref == first.records[0].ref
     assert len(fionas(sandbox)) == 1
+
+
+async def test_a_known_person_that_is_not_visible_any_more_is_searched_for(sandbox, connection, make_push):
+    hidden = sandbox.add_person("Fiona", "other@friends.test")
+    sandbox.fail_next(
+        403, match=f"/persons/{hidden.id}$", body={"success": False, "error": "No permission for this person"}
+    )
+    result = await push_signup(connection, make_push("lead", known=(RecordRef(kind="contact", id=str(hidden.id)),)))
+    assert kinds(result) == [("contact", "created"), ("lead", "created")]
+
+
+@pytest.mark.parametrize("target", ["lead", "deal"])
+async def test_a_contact_that_goes_between_two_steps_is_gone_and_not_a_refusal(sandbox, connection, make_push, target):
+    push = make_push(target)
+    sandbox.fail_next(503, method="POST", match=f"/{target}s$")
+    with pytest.raises(OutcomeUnknown):
+        await push_signup(connection, push)
+    sandbox.delete_person(int(push.once.steps["contact"].ref.id))
+    push.once.clock.advance(timedelta(minutes=5))
+    with pytest.raises(RecordGone):
+        await push_signup(connection, push)
 
 
 async def test_a_known_person_that_was_merged_away_is_searched_for(sandbox, connection, make_push):
