@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+import structlog
 from litestar import Request, Response, delete, get
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
@@ -15,9 +16,10 @@ from gateway.errors import Refused
 from gateway.flows import installations, oauth
 from gateway.flows.installations import Installed
 from gateway.flows.services import Services
-from gateway.sdk.errors import PluginError
 from gateway.sdk.inbound import InboundRequest
 from gateway.storage.connections import ConnectionRow
+
+log = structlog.get_logger(__name__)
 
 TAGS = ["connections"]
 PATH = "/v1/oauth/{integration:str}/callback"
@@ -46,8 +48,11 @@ async def come_back(
         if "error" in query or not query.get("code"):
             raise Refused("authorisation_denied", "The vendor sent no authorisation. Begin again to connect.")
         return _installed(services, await installations.install(services, integration, query["code"]))
-    except (Refused, PluginError) as error:
-        return _refused(services, refused_for(error))
+    except Exception as error:  # a person stands before this page, whatever failed
+        refused = refused_for(error)
+        if refused.code == "internal":
+            log.exception("oauth.failed", integration=integration)
+        return _refused(services, refused)
 
 
 @delete(PATH, tags=TAGS, status_code=200, security=[])

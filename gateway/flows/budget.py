@@ -2,8 +2,8 @@
 
 The burst window of a tenant's tasks lives in the memory of the process that owns its lane: exact, without a write a
 call. Calls made while a person waits may come from any process; they have a kept-back share of their own, counted in
-one row per tenant and second. Units of the day are counted in memory, told to the database in batches, and corrected by
-the vendor's headers, which see what others use.
+one row per tenant and span of the burst window. Units of the day are counted in memory, told to the database in
+batches, and corrected by the vendor's headers, which see what others use.
 """
 
 import asyncio
@@ -215,7 +215,8 @@ class LaneMeter:
         return max(60.0, (tomorrow - now).total_seconds())
 
     async def _take_burst(self, memory: MutableMapping[str, Any]) -> None:
-        calls = self._budget.burst_calls - self._kept_back_calls()
+        # twice, since calls for people are counted by fixed spans, and two spans may meet within one rolling window
+        calls = self._budget.burst_calls - 2 * self._kept_back_calls()
         await self._take(memory, "window", calls, self._budget.burst_seconds)
 
     async def _take_named(self, memory: MutableMapping[str, Any], name: str | None) -> None:
@@ -238,18 +239,18 @@ class LaneMeter:
         return max(1, round(self._budget.burst_calls * self._budget.reserve_share))
 
     async def _take_interactive(self) -> None:
-        at_most = max(1, int(self._kept_back_calls() / max(self._budget.burst_seconds, 1.0)))
-        lane = self._lane
-        for _ in range(round(LONGEST_WAIT_SECONDS) + 1):
+        length = max(1, round(self._budget.burst_seconds))
+        lane, at_most = self._lane, self._kept_back_calls()
+        for _ in range(3):
             moment = self._services.clock.now().timestamp()
-            second = int(moment)
+            begins = int(moment) // length * length
 
-            async def take(conn: AsyncConnection, second: int = second) -> bool:
-                return await budgets.take_interactive(conn, lane, second, at_most)
+            async def take(conn: AsyncConnection, begins: int = begins) -> bool:
+                return await budgets.take_interactive(conn, lane, begins, at_most)
 
             if await self._services.database.writer.run(take):
                 return
-            await self._sleep(second + 1 - moment)
+            await self._sleep(begins + length - moment)
         raise RetryLater("others are using the vendor account; too many calls wait", after_seconds=2, lane_wide=False)
 
 

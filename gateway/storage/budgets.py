@@ -1,4 +1,4 @@
-"""What was used of a vendor's budget: a counter a tenant and day, and the calls of this second made for people."""
+"""What was used of a vendor's budget: a counter a tenant and day, and the calls of this moment made for people."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -90,13 +90,13 @@ async def add_use(
 
 
 async def take_interactive(conn: AsyncConnection, lane: str, second: int, at_most: int) -> bool:
-    """Take one of the ``at_most`` calls that all processes together may make for people in this second.
+    """Take one of the ``at_most`` calls that all processes together may make for people in a span of seconds.
 
     Args:
         conn: The writer's connection.
         lane: The vendor tenant.
-        second: Seconds since the epoch.
-        at_most: Calls a second; at least one.
+        second: When the span begins, in seconds since the epoch.
+        at_most: Calls in the span; at least one.
     """
     statement = insert(conn, interactive_calls).values(lane=lane, second=second, calls=1)
     taken = await conn.execute(
@@ -110,6 +110,6 @@ async def take_interactive(conn: AsyncConnection, lane: str, second: int, at_mos
 
 
 async def prune(conn: AsyncConnection, now: datetime) -> None:
-    """Forget seconds that are over, and days older than a month."""
+    """Forget spans that are over, and days older than a month."""
     await conn.execute(delete(interactive_calls).where(interactive_calls.c.second < int(now.timestamp()) - 60))
     await conn.execute(delete(budgets).where(budgets.c.day < day_of(now - timedelta(days=31))))

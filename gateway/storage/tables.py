@@ -252,7 +252,7 @@ interactive_calls = Table(
     "interactive_calls",  # calls made while a person waits, of all processes: they share the tenant's kept-back tenth
     metadata,
     Column("lane", String(200), primary_key=True),
-    Column("second", BigInteger, primary_key=True),  # since the epoch
+    Column("second", BigInteger, primary_key=True),  # when the span of the burst window begins, since the epoch
     Column("calls", Integer, nullable=False),
 )
 

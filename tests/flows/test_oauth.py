@@ -417,3 +417,15 @@ async def test_an_uninstall_drops_installs_that_nobody_claimed(gateway):
     page = await gateway.landing({"code": "good"})
     await gateway.uninstall()
     await claim(gateway, {"code": code_on(page)}, expect=404)
+
+
+async def test_a_bug_of_a_plugin_is_a_page_too_and_may_be_tried_again(gateway):
+    gateway.vendor.access_tokens = {}
+    handle = gateway.vendor.api
+    gateway.vendor.api = lambda request: httpx.Response(200, json={"nothing": "expected"})
+    started = await gateway.begin()
+    page = await gateway.back(started)
+    assert page.status_code == 500
+    assert page.headers["content-type"].startswith("text/html")
+    gateway.vendor.api = handle
+    assert (await gateway.back(await gateway.begin(expect=200))).status_code == 200

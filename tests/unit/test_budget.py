@@ -81,7 +81,7 @@ async def test_tasks_leave_the_kept_back_share_of_the_burst_to_people():
     world = World()
     memory = {}
     meter = world.meter("task", memory)
-    for _ in range(9):
+    for _ in range(8):
         await meter.before(1)
     assert world.slept == []
     await meter.before(1)
@@ -103,13 +103,13 @@ async def test_a_narrower_window_holds_up_only_the_calls_that_count_in_it():
 async def test_a_call_does_not_wait_longer_than_its_task_may():
     world = World()
     meter = world.meter("task", seconds_left=1.0)
-    for _ in range(9):
+    for _ in range(8):
         await meter.before(1)
     with pytest.raises(RetryLater) as refused:
         await meter.before(1)
     assert 1 < refused.value.after_seconds < 3
     assert not refused.value.lane_wide
-    assert world.use.used == 9
+    assert world.use.used == 8
 
 
 @pytest.mark.parametrize(("purpose", "left"), [("task", 100), ("bulk", 200), ("background", 200)])
