@@ -21,15 +21,14 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
 
 
-def _task_is(state: str) -> ColumnElement[bool]:
-    # literal states, so that both databases read the partial indexes
-    return exists(
-        select(1).where(
-            text(f"tasks.state = '{state}'"),
-            tasks.c.unique_key == literal("push:") + people.c.id,
-            text("tasks.unique_key is not null"),
-        )
-    )
+def _has_task(state: str) -> ColumnElement[bool]:
+    """Return whether the push of a person stands in this state; the states are literal, for the partial indexes."""
+    key = literal("push:") + people.c.id
+    if state == "available":  # there may be many: looked up one by one in the index of unique keys
+        waits = text("tasks.state = 'available' and tasks.unique_key is not null")
+        return exists(select(1).where(waits, tasks.c.unique_key == key))
+    chosen = select(tasks.c.unique_key).where(text(f"tasks.state = '{state}'"), tasks.c.kind == "push_signup")
+    return key.in_(chosen)
 
 
 async def standing(conn: AsyncConnection, start: datetime, end: datetime, account_id: str | None) -> Standing:
@@ -42,8 +41,8 @@ async def standing(conn: AsyncConnection, start: datetime, end: datetime, accoun
         (people.c.crm.in_(["linked", "gone"]), "delivered"),
         (people.c.crm == "refused", "refused"),
         (people.c.crm == "held", "held"),
-        (and_(waiting, _task_is("parked")), "parked"),
-        (and_(waiting, or_(_task_is("available"), _task_is("running"))), "under_way"),
+        (and_(waiting, _has_task("parked")), "parked"),
+        (and_(waiting, or_(_has_task("available"), _has_task("running"))), "under_way"),
         else_="lost",
     )
     sorted_out = select(place.label("place")).where(day).subquery()

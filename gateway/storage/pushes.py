@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import and_, delete, exists, select, text, update
+from sqlalchemy import and_, delete, exists, literal, select, text, update
 
 from gateway.storage.connections import lane_of
 from gateway.storage.engine import AsyncConnection, among, insert
@@ -205,10 +205,14 @@ async def keep_steps(
 
 
 async def keep_task_steps(conn: AsyncConnection, person_id: str, task_id: str) -> None:
-    """Remember what a task that used up its attempts had done; without a frozen push it had done nothing."""
-    steps = select(tasks.c.steps).where(tasks.c.id == task_id).scalar_subquery()
-    begun = exists().where(tasks.c.id == task_id, tasks.c.steps.is_not(None))
-    await conn.execute(update(pushes).where(pushes.c.person_id == person_id, begun).values(steps=steps))
+    """Remember what a task that ended had done at its vendor tenant; without a frozen push it had done nothing."""
+    mine = tasks.c.id == task_id
+    steps = select(tasks.c.steps).where(mine).scalar_subquery()
+    lane = literal("vendor:") + connections.c.integration + ":" + connections.c.identity
+    same = exists().where(
+        mine, tasks.c.steps.is_not(None), connections.c.id == pushes.c.connection_id, tasks.c.lane == lane
+    )
+    await conn.execute(update(pushes).where(pushes.c.person_id == person_id, same).values(steps=steps))
 
 
 async def forget(conn: AsyncConnection, person_id: str) -> None:

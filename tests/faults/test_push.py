@@ -294,6 +294,37 @@ async def test_credentials_that_are_refused_hold_the_lane_and_lose_nothing(toy):
     assert {(await toy.person(one)).crm for one in (person, later)} == {"linked"}
 
 
+async def test_what_waits_for_a_crm_that_was_left_goes_to_the_new_one(toy):
+    from gateway.flows.signup import released_by_connection
+    from gateway.storage import connections as storage
+    from gateway.storage.tables import connections, setups
+
+    await toy.connect()
+    toy.crm.next("contact", toy.before(LOST), toy.before(errors.ReauthRequired("401")))
+    person = await toy.sign_up()
+    await toy.drain()
+    await toy.later(minutes=5)
+    assert (await toy.person(person)).crm == "waiting"
+
+    async def reconnected(conn):
+        now = toy.clock.now()
+        await conn.execute(connections.update().values(state="disconnected"))
+        old = (await conn.execute(connections.select())).one()._asdict()
+        await conn.execute(
+            connections.insert().values(
+                **old | {"id": "con_2", "identity": "t2", "identity_claim": "t2", "state": "active"}
+            )
+        )
+        await conn.execute(setups.update().values(connection_id="con_2", identity="t2"))
+        await released_by_connection(conn, await storage.active_crm(conn, "acme"), now)
+
+    await toy.write(reconnected)
+    await toy.drain()
+    assert (await toy.person(person)).crm == "linked"
+    assert sorted(task.state for task in await toy.tasks("push_signup")) == ["cancelled", "done"]
+    assert len(toy.crm.of("contact")) == 1
+
+
 async def test_held_signups_go_out_when_the_crm_is_connected(toy):
     from gateway.flows.signup import released_by_connection
     from gateway.storage import connections
