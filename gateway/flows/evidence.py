@@ -68,6 +68,20 @@ class Ground(msgspec.Struct, frozen=True):
         """Return the links of a record to referred people."""
         return [link for link in self.links.get(ref, ()) if self.people[link.person_id].role == "referred"]
 
+    def counts_contact(self, manifest: Manifest, link: LinkRow) -> bool:
+        """Say whether other records of this contact may qualify the person."""
+        setup = self.setups.get(self.people[link.person_id].campaign_id)
+        return link.record_kind == manifest.contact_kind and counts_by_contact(manifest, setup)
+
+
+def counts_by_contact(manifest: Manifest, setup: SetupRow | None, record_kind: str | None = None) -> bool:
+    """Say whether a setup's rule counts records (of one kind) because they belong to the contact."""
+    rule = setup.body.qualification if setup is not None else None
+    if setup is None or rule is None:
+        return False
+    offered = [one for one in manifest.triggers if one.key == rule.trigger and record_kind in (None, one.record_kind)]
+    return any("contact" in trigger.through.get(setup.body.target, []) for trigger in offered)
+
 
 async def ground(services: Services, row: ConnectionRow, refs: Iterable[RecordRef]) -> Ground:
     """Return what we know of these records."""
@@ -185,7 +199,9 @@ async def follow_hints(
         PluginError: The vendor could not be read; nothing was changed.
     """
     known = await ground(services, row, {ref for change in changes for ref in _refs(change)})
-    relevant = [change for change in changes if any(ref in known.links for ref in _refs(change))]
+    merged = {change.ref: _survivor(change) for change in changes if change.merged_into is not None}
+    ours = {*known.links, *(survivor for loser, survivor in merged.items() if loser in known.links)}
+    relevant = [change for change in changes if any(ref in ours for ref in _refs(change))]
     for change in relevant:
         if change.record is not None:
             looker.knows(change.record)
@@ -193,7 +209,15 @@ async def follow_hints(
     await _look_for_successors(
         services, row, looker, [ref for change in relevant if (ref := change.ref) in known.links]
     )
+    # deals of the survivor may have been told before the merge was, when they were nobody's of ours
+    manifest = looker.manifest
+    widened = [loser for loser in merged if any(known.counts_contact(manifest, link) for link in known.referred(loser))]
+    await looker.read_related(merged[loser] for loser in widened)
     return looker.found(source, relevant)
+
+
+def _survivor(change: RecordChange) -> RecordRef:
+    return RecordRef(kind=change.ref.kind, id=change.merged_into or change.ref.id)
 
 
 def _refs(change: RecordChange) -> list[RecordRef]:
@@ -203,7 +227,7 @@ def _refs(change: RecordChange) -> list[RecordRef]:
 def _to_read(known: Ground, manifest: Manifest, change: RecordChange) -> list[RecordRef]:
     """Return what a hint makes us read again; the echo of our own write and a referrer's contact tell nothing new."""
     if change.merged_into is not None:
-        return [RecordRef(kind=change.ref.kind, id=change.merged_into)]
+        return [_survivor(change)]
     if change.deleted:
         return [change.ref]
     if change.own and not change.facts:

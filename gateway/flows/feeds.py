@@ -177,9 +177,9 @@ class PlanFeeds:
         self._services = services
 
     async def run(self, run: TaskRun) -> Outcome:
-        """Make the task of each feed that was not read for two of its intervals; one that waits is left alone."""
+        """Make the task of each feed that was not read for two of its intervals and has no task."""
         now = run.now()
-        tasks = []
+        overdue: dict[str, NewTask] = {}
         async with self._services.database.read() as conn:
             for row in await connections.active(conn):
                 integration = self._services.integrations.get(row.integration)
@@ -189,7 +189,10 @@ class PlanFeeds:
                 for feed in integration.manifest.feeds:
                     polled = known.get(feed.key)
                     if polled is None or now - polled > 2 * interval(feed, row):
-                        tasks.append(poll_task(row, feed.key))
+                        task = poll_task(row, feed.key)
+                        overdue[task.unique_key or ""] = task
+            alive = await checkpoints.tasks_alive(conn, sorted(overdue))
+        tasks = [task for key, task in overdue.items() if key not in alive]
 
         async def apply(conn: AsyncConnection) -> None:
             await insert_tasks(conn, tasks, now)

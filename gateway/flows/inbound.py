@@ -114,7 +114,7 @@ def _new(
 ) -> NewInbound:
     body_hash = hashlib.sha256(request.body).hexdigest()
     message = _message_id(integration, request)
-    given = message if message is not None and len(message) <= 120 else body_hash
+    given = message if isinstance(message, str) and 0 < len(message) <= 120 else body_hash
     return NewInbound(
         integration=integration.key,
         connection_id=row.id if row is not None else None,

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from gateway.flows import qualification
-from gateway.flows.evidence import ENDED, Found
+from gateway.flows.evidence import ENDED, Found, counts_by_contact
 from gateway.flows.services import Services
 from gateway.flows.verdict import GONE
 from gateway.storage import campaigns, connections, facts, links, people, referrals, timeline
@@ -169,12 +169,10 @@ def _relations(scene: _Scene, record: Record) -> list[NewLink]:
 
 def _counts_by_contact(scene: _Scene, person: PersonRow, record: Record) -> bool:
     """Say whether a record of the person's contact counts: the rule says so, and it was added after the signup."""
-    setup = scene.setups.get(person.campaign_id)
-    rule = setup.body.qualification if setup is not None else None
-    if setup is None or rule is None or record.created_at is None or record.created_at < person.signed_up_at:
+    since = person.signed_up_at.replace(microsecond=0)  # vendors tell whole seconds
+    if record.created_at is None or record.created_at < since:
         return False
-    watched = (one for one in scene.manifest.triggers if one.key == rule.trigger and one.record_kind == record.ref.kind)
-    return any("contact" in trigger.through.get(setup.body.target, []) for trigger in watched)
+    return counts_by_contact(scene.manifest, scene.setups.get(person.campaign_id), record.ref.kind)
 
 
 def _new_link(scene: _Scene, record: Record, person_id: str, how: str) -> NewLink:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from gateway.flows import mishaps, sightings
-from gateway.flows.evidence import Looker, look_for_successor
+from gateway.flows.evidence import Looker, counts_by_contact, look_for_successor
 from gateway.flows.opening import open_connection
 from gateway.flows.services import Services
 from gateway.sdk.errors import PluginError, Rejected
@@ -217,12 +217,7 @@ class _Piece:
 
     def _counts_contact(self, person_id: str) -> bool:
         person = self.who[person_id]
-        setup = self._setups.get(person.campaign_id)
-        rule = setup.body.qualification if setup is not None else None
-        if setup is None or rule is None or person.role != "referred":
-            return False
-        offered = (one for one in self._manifest.triggers if one.key == rule.trigger)
-        return any("contact" in trigger.through.get(setup.body.target, []) for trigger in offered)
+        return person.role == "referred" and counts_by_contact(self._manifest, self._setups.get(person.campaign_id))
 
 
 class PlanSweeps:

@@ -1,12 +1,13 @@
 """How far each feed of a connection was read: the plugin's checkpoint, opaque to us."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
-from gateway.storage.engine import AsyncConnection, insert
-from gateway.storage.tables import checkpoints
+from gateway.storage.engine import AsyncConnection, among, insert
+from gateway.storage.tables import checkpoints, tasks
 
 LONGEST = 16 * 1024
 """Characters of a checkpoint."""
@@ -36,6 +37,18 @@ async def of_connection(conn: AsyncConnection, connection_id: str) -> list[Check
     """Return the state of every feed that was polled."""
     statement = select(*_COLUMNS).where(checkpoints.c.connection_id == connection_id).order_by(checkpoints.c.feed)
     return [Checkpoint(**row._asdict()) for row in await conn.execute(statement)]
+
+
+async def tasks_alive(conn: AsyncConnection, unique_keys: Collection[str]) -> set[str]:
+    """Return under which of these keys a task of a feed waits, runs, or is parked.
+
+    A second one beside a task that runs would take the place of its next attempt, and its back-off with it.
+    """
+    alive = text("tasks.state in ('available', 'running', 'parked')")
+    statement = select(tasks.c.unique_key).where(
+        alive, tasks.c.kind == "poll_feed", among(conn, tasks.c.unique_key, unique_keys)
+    )
+    return {key for key in (await conn.execute(statement)).scalars() if key is not None}
 
 
 async def advance(conn: AsyncConnection, connection_id: str, feed: str, checkpoint: str, now: datetime) -> None:

@@ -83,7 +83,8 @@ async def unread(conn: AsyncConnection, *, integration: str, connection_id: str 
     )
     rows = await conn.execute(statement.order_by(inbound.c.id).limit(limit))
     return [
-        Unread(id=call_id, received_at=at, request=msgspec.convert(request, InboundRequest)) for call_id, at, request in rows
+        Unread(id=call_id, received_at=at, request=msgspec.convert(request, InboundRequest))
+        for call_id, at, request in rows
     ]
 
 

@@ -13,7 +13,14 @@ def test_digits(currency, expected):
 
 @pytest.mark.parametrize(
     ("amount", "currency", "expected"),
-    [("0.125", "EUR", "0.12"), ("0.135", "EUR", "0.14"), ("2.5", "JPY", "2"), ("3.5", "JPY", "4"), ("1.0005", "KWD", "1.000"), ("-0.125", "EUR", "-0.12")],
+    [
+        ("0.125", "EUR", "0.12"),
+        ("0.135", "EUR", "0.14"),
+        ("2.5", "JPY", "2"),
+        ("3.5", "JPY", "4"),
+        ("1.0005", "KWD", "1.000"),
+        ("-0.125", "EUR", "-0.12"),
+    ],
 )
 def test_rounding_is_half_to_even(amount, currency, expected):
     assert str(rounded(Decimal(amount), currency)) == expected
@@ -25,7 +32,7 @@ def test_rounding_is_half_to_even(amount, currency, expected):
         (None, None),
         ("", None),
         ([], None),
-        (Money(amount=Decimal("999"), currency="USD"), ("999", "USD")),
+        (Money(amount=Decimal(999), currency="USD"), ("999", "USD")),
         (999, ("999", "EUR")),
         (0.1, ("0.1", "EUR")),
         ("1234.50", ("1234.50", "EUR")),
@@ -39,7 +46,22 @@ def test_amounts_are_read_exactly(value, expected):
 
 
 @pytest.mark.parametrize(
-    "value", [True, [1], "1,234", "1.234,50", "about 100", "EUR 1 EUR", "1e3", -5, "-5", float("nan"), float("inf"), 10**15, "١٢"]
+    "value",
+    [
+        True,
+        [1],
+        "1,234",
+        "1.234,50",
+        "about 100",
+        "EUR 1 EUR",
+        "1e3",
+        -5,
+        "-5",
+        float("nan"),
+        float("inf"),
+        10**15,
+        "١٢",
+    ],
 )
 def test_what_can_be_read_in_two_ways_or_is_no_amount_is_refused(value):
     with pytest.raises(Unreadable):

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.flows.settlement import QUALIFICATION, REFUNDED, REVERSED, Standing, all_causes, remaining, sale_cause, settle
+from gateway.flows.settlement import (
+    QUALIFICATION,
+    REFUNDED,
+    REVERSED,
+    Standing,
+    all_causes,
+    remaining,
+    sale_cause,
+    settle,
+)
 from gateway.storage.sales import SaleRow
 from gateway_schemas.campaign import RewardRule
 
@@ -19,16 +28,31 @@ EACH = RewardRule(key="each", on="sale", kind="percentage", percent=Decimal(5))
 
 
 def standing(**changes):
-    values = {"person_id": "per_1", "account_id": "acme", "campaign_id": "spring", "referrer_id": "per_r", "qualified_at": NOW, "currency": "EUR"}
+    values = {
+        "person_id": "per_1",
+        "account_id": "acme",
+        "campaign_id": "spring",
+        "referrer_id": "per_r",
+        "qualified_at": NOW,
+        "currency": "EUR",
+    }
     return Standing(**{**values, **changes})
 
 
 def sale(identifier, amount, currency="EUR", days=0, origin="host"):
     when = NOW + timedelta(days=days)
     return SaleRow(
-        id=identifier, account_id="acme", campaign_id="spring", person_id="per_1", amount=Decimal(amount), currency=currency,
-        external_reference=identifier, origin=origin, occurred_at=when, updated_at=when,
-    )  # fmt: skip
+        id=identifier,
+        account_id="acme",
+        campaign_id="spring",
+        person_id="per_1",
+        amount=Decimal(amount),
+        currency=currency,
+        external_reference=identifier,
+        origin=origin,
+        occurred_at=when,
+        updated_at=when,
+    )
 
 
 def first(rules, sales=(), now=NOW, **changes):
@@ -44,7 +68,12 @@ def then(existing, sales=(), now=NOW, fresh=(), rules=(), **changes):
 
 def test_a_fixed_reward_without_a_hold_period_is_due_at_once():
     (reward,) = first([FIXED])
-    assert (reward.state, reward.amount, reward.currency, reward.cause) == ("due", Decimal("50.00"), "EUR", QUALIFICATION)
+    assert (reward.state, reward.amount, reward.currency, reward.cause) == (
+        "due",
+        Decimal("50.00"),
+        "EUR",
+        QUALIFICATION,
+    )
 
 
 def test_a_hold_period_holds():
@@ -73,7 +102,10 @@ def test_a_cap_bounds_and_another_currency_is_held():
 def test_every_sale_is_rewarded_once():
     sales = [sale("s1", "100"), sale("s2", "200", days=1)]
     rewards = first([EACH], sales)
-    assert {(one.cause, one.amount) for one in rewards} == {(sale_cause("s1"), Decimal("5.00")), (sale_cause("s2"), Decimal("10.00"))}
+    assert {(one.cause, one.amount) for one in rewards} == {
+        (sale_cause("s1"), Decimal("5.00")),
+        (sale_cause("s2"), Decimal("10.00")),
+    }
     again, became = then(rewards, sales, fresh=all_causes(sales), rules=[EACH])
     assert (again, became) == (rewards, [])
 
@@ -90,7 +122,14 @@ def test_an_existing_reward_keeps_its_rule():
     assert again.amount == Decimal("20.00")
 
 
-@pytest.mark.parametrize(("refund", "states", "amounts"), [("-40", ["due", "due"], ["5.00", "8.00"]), ("-250", ["due", "cancelled"], ["2.50", "10.00"]), ("-300", ["cancelled", "cancelled"], ["5.00", "10.00"])])
+@pytest.mark.parametrize(
+    ("refund", "states", "amounts"),
+    [
+        ("-40", ["due", "due"], ["5.00", "8.00"]),
+        ("-250", ["due", "cancelled"], ["2.50", "10.00"]),
+        ("-300", ["cancelled", "cancelled"], ["5.00", "10.00"]),
+    ],
+)
 def test_refunds_reduce_the_newest_sales_first(refund, states, amounts):
     sales = [sale("s1", "100"), sale("s2", "200", days=1)]
     rewards = sorted(first([EACH], sales, now=NOW + timedelta(days=2)), key=lambda one: one.cause)
@@ -126,7 +165,9 @@ def test_a_reversal_cancels_what_is_not_issued_and_qualifying_again_brings_it_ba
     (still, cancelled), became = then([paid, open_one], [sale("s1", "100")], qualified_at=None)
     assert (still.state, cancelled.state, cancelled.reason, became) == ("issued", "cancelled", REVERSED, ["cancelled"])
     later = NOW + timedelta(days=3)
-    (_, back), became = then([still, cancelled], [sale("s1", "100")], now=later, fresh=[QUALIFICATION], qualified_at=later)
+    (_, back), became = then(
+        [still, cancelled], [sale("s1", "100")], now=later, fresh=[QUALIFICATION], qualified_at=later
+    )
     assert (back.id, back.state, became) == (open_one.id, "due", ["due"])
 
 
@@ -143,7 +184,12 @@ def test_without_a_referrer_or_a_qualification_nothing_is_owed(changes):
 
 
 SALES = st.lists(
-    st.tuples(st.sampled_from(["10", "99.95", "200", "-5", "-40", "-1000"]), st.sampled_from(["EUR", "USD"]), st.integers(0, 9)), max_size=6
+    st.tuples(
+        st.sampled_from(["10", "99.95", "200", "-5", "-40", "-1000"]),
+        st.sampled_from(["EUR", "USD"]),
+        st.integers(0, 9),
+    ),
+    max_size=6,
 ).map(lambda some: [sale(f"s{index}", amount, currency, days) for index, (amount, currency, days) in enumerate(some)])
 
 

@@ -19,7 +19,10 @@ CONVERTED_AND_STAGE = Trigger(
     label="The lead converts and the deal reaches a stage",
     record_kind="deal",
     targets=["lead"],
-    requires=[Requirement(fact="converted", label="Converted"), Requirement(fact="stage", parameter="stage", label="Stage")],
+    requires=[
+        Requirement(fact="converted", label="Converted"),
+        Requirement(fact="stage", parameter="stage", label="Stage"),
+    ],
     through={"lead": ["converted"]},
     parameters=[Parameter(key="stage", label="Stage", ordered=True)],
     reversed_by=["lost", "deleted"],
@@ -37,7 +40,9 @@ WON = Trigger(
 
 def seen(ref, name, value=None, *, hours=0, source="webhook", at=True):
     when = START + timedelta(hours=hours)
-    return Seen(ref=ref, name=name, value=value, at=when if at else None, seen_at=when + timedelta(minutes=1), source=source)
+    return Seen(
+        ref=ref, name=name, value=value, at=when if at else None, seen_at=when + timedelta(minutes=1), source=source
+    )
 
 
 def candidate(ref=DEAL, through="converted", state="open", **changes):
@@ -58,7 +63,13 @@ def staged(**changes):
 
 
 def won(reverse="until_issued", **changes):
-    values = {"trigger": WON, "rule": QualificationRule(trigger="won", reverse=reverse), "target": "deal", "candidates": [candidate(through="created")], **changes}
+    values = {
+        "trigger": WON,
+        "rule": QualificationRule(trigger="won", reverse=reverse),
+        "target": "deal",
+        "candidates": [candidate(through="created")],
+        **changes,
+    }
     return Case(**values)
 
 
@@ -74,7 +85,9 @@ def test_all_requirements_hold_for_one_record():
 
 
 def test_requirements_met_by_two_records_do_not_add_up():
-    case = staged(candidates=[candidate(), candidate(OTHER)], seen=[seen(DEAL, "converted"), seen(OTHER, "stage", "14")])
+    case = staged(
+        candidates=[candidate(), candidate(OTHER)], seen=[seen(DEAL, "converted"), seen(OTHER, "stage", "14")]
+    )
     assert not judge(case).qualified
 
 
@@ -85,7 +98,10 @@ def test_a_stage_that_was_passed_counts_and_the_evidence_says_so():
 
 
 def test_exactly_takes_no_later_stage():
-    case = staged(rule=QualificationRule(trigger="converted_and_stage", parameters={"stage": "14"}, match="exactly"), accepts={"stage": ["14"]})
+    case = staged(
+        rule=QualificationRule(trigger="converted_and_stage", parameters={"stage": "14"}, match="exactly"),
+        accepts={"stage": ["14"]},
+    )
     later = msgspec_replace(case, seen=[seen(DEAL, "converted"), seen(DEAL, "stage", "15")])
     verdict = judge(later)
     assert not verdict.qualified
@@ -99,7 +115,9 @@ def msgspec_replace(case, **changes):
 
 
 def test_a_stage_that_was_left_again_counts():
-    assert judge(staged(seen=[seen(DEAL, "converted"), seen(DEAL, "stage", "14"), seen(DEAL, "stage", "3", hours=2)])).qualified
+    assert judge(
+        staged(seen=[seen(DEAL, "converted"), seen(DEAL, "stage", "14"), seen(DEAL, "stage", "3", hours=2)])
+    ).qualified
 
 
 @pytest.mark.parametrize(
@@ -143,7 +161,9 @@ def test_the_state_of_now_takes_back_where_it_is_set_up(reverse, state, qualifie
 
 
 def test_a_record_that_qualified_somebody_else_does_not_count_and_it_is_said():
-    verdict = judge(won(candidates=[candidate(through="created", state="won", claimed_by="per_other")], seen=[seen(DEAL, "won")]))
+    verdict = judge(
+        won(candidates=[candidate(through="created", state="won", claimed_by="per_other")], seen=[seen(DEAL, "won")])
+    )
     assert not verdict.qualified
     assert "per_other" in (verdict.explanation.conditions[-1].evidence or "")
 
@@ -189,7 +209,9 @@ FACTS = st.lists(
 
 @given(FACTS, st.data())
 def test_order_and_repetition_make_no_difference(facts, data):
-    again = data.draw(st.permutations([*facts, *data.draw(st.lists(st.sampled_from(facts), max_size=6))] if facts else []))
+    again = data.draw(
+        st.permutations([*facts, *data.draw(st.lists(st.sampled_from(facts), max_size=6))] if facts else [])
+    )
     assert fold(again) == fold(facts)
     both = [candidate(), candidate(OTHER)]
     for case in (staged(candidates=both), won(target="lead", candidates=both)):
