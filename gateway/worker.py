@@ -110,6 +110,7 @@ class Worker:
                         ticked = time.monotonic()
                         hints = await self._keep_listening(hints)
                         await self._run_periodic()
+                        await self._holdings.put_back_strays()
                         await self._holdings.give_back_idle(POLL_SECONDS)
                         self._look = True
                     if self._look and time.monotonic() >= look_after:
@@ -165,8 +166,10 @@ class Worker:
                 ran += started
                 if ran > max_tasks:
                     raise RuntimeError(f"drain ran {ran} tasks and more are due; do they make each other without end?")
-                ended, _ = await asyncio.wait(self._holdings.jobs())
-                for job in ended:
+                jobs = self._holdings.jobs()
+                if jobs:  # else all that was taken stood in lanes that were given up meanwhile
+                    await asyncio.wait(jobs)
+                for job in jobs:
                     if not job.cancelled():  # broken off since its lane was lost
                         job.result()
         finally:
@@ -263,7 +266,12 @@ class Worker:
         for lane, due in found.items():
             lane.ready = lane.ready or due.more
         takes = {lane: Take(lane.lease, due.ids) for lane, due in found.items() if due.ids}
-        taken = await self._database.writer.submit(take, list(takes.values()), bounded=False)
+        try:
+            taken = await self._database.writer.submit(take, list(takes.values()), bounded=False)
+        except Exception:  # the commit may have been done although its answer was lost
+            for lane in takes:
+                lane.has_strays = True
+            raise
         for lane, answer in zip(takes, taken, strict=True):
             if answer.lane is None:
                 self._holdings.lose(lane)
@@ -305,9 +313,11 @@ class Worker:
         except Exception:
             if self._draining:
                 raise
-            log.exception("task.not_finished", task_id=task.id)  # put back when the lane changes hands
+            log.exception("task.not_finished", task_id=task.id)
+            lane.has_strays = True
         finally:
-            lane.running.pop(task.id, None)
+            if lane.running.get(task.id) is asyncio.current_task():  # else its next attempt has begun
+                del lane.running[task.id]
             if task.exclusive_key is not None:
                 lane.exclusive.discard(task.exclusive_key)
                 lane.ready = True  # others may have waited for the key

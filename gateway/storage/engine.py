@@ -47,6 +47,9 @@ __all__ = [
 BUSY_SECONDS = 5.0
 """How long a statement waits for a lock of another process before it is reported as unavailable."""
 
+STILL_SECONDS = 10.0
+"""How long a transaction may stand still on PostgreSQL, its process frozen or cut off, before its locks are freed."""
+
 CONNECT_SECONDS = 5.0
 
 CHANNEL = "gateway_tasks"
@@ -125,7 +128,11 @@ class Database:
             if sender != self.writer.token:
                 on_hint()
 
-        await driver.add_listener(CHANNEL, heard)
+        try:
+            await driver.add_listener(CHANNEL, heard)
+        except BaseException:
+            connection.invalidate()  # else it would be missing from the pool
+            raise
         return Hints(connection, driver)
 
     async def _dispose(self) -> None:
@@ -266,12 +273,15 @@ def _pragmas(connection: Any, *pragmas: str) -> None:
 
 
 def _postgresql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
-    waits = f"{round(BUSY_SECONDS * 1000)}ms"
+    waits = {
+        "lock_timeout": f"{round(BUSY_SECONDS * 1000)}ms",
+        "idle_in_transaction_session_timeout": f"{round(STILL_SECONDS * 1000)}ms",
+    }
     writing = create_async_engine(
         url,
         pool_size=1,
         max_overflow=1,  # the connection that listens for hints
-        connect_args={"timeout": CONNECT_SECONDS, "server_settings": {"lock_timeout": waits}},
+        connect_args={"timeout": CONNECT_SECONDS, "server_settings": waits},
     )
     reading = create_async_engine(
         url,

@@ -60,7 +60,7 @@ async def find_due(conn: AsyncConnection, owner: str) -> tuple[list[str], list[s
 
     This is the one-second poll, so that an idle process writes nothing.
     """
-    mine = lanes.c.owner == owner
+    mine = and_(lanes.c.owner == owner, lanes.c.lease_until > now_micros(conn))
     statement = select(lanes.c.id, mine).where(or_(_claimable(conn), and_(mine, _runs(conn), _has_due(conn))))
     found = [(lane, bool(is_mine)) for lane, is_mine in await conn.execute(statement)]
     return [lane for lane, is_mine in found if not is_mine], [lane for lane, is_mine in found if is_mine]
@@ -168,5 +168,5 @@ def _claimable(conn: AsyncConnection) -> ColumnElement[bool]:
 
     A lapsed lane is claimed even if it is held or has nothing due: what it left running must be put back.
     """
-    lapsed = and_(lanes.c.owner.is_not(None), lanes.c.lease_until <= now_micros(conn))
+    lapsed = and_(lanes.c.owner.is_not(None), lanes.c.lease_until <= now_micros(conn))  # once ours or another's
     return or_(lapsed, and_(lanes.c.owner.is_(None), _runs(conn), _has_due(conn)))

@@ -18,14 +18,13 @@ from sqlalchemy import (
     exists,
     func,
     literal_column,
-    or_,
     select,
     text,
     union_all,
     update,
 )
 
-from gateway.storage.columns import UtcTime, new_id
+from gateway.storage.columns import Json, UtcTime, new_id
 from gateway.storage.engine import AsyncConnection, among, insert, now_micros
 from gateway.storage.lanes import PRIORITIES, create_lanes
 from gateway.storage.tables import attempts, tasks
@@ -218,20 +217,32 @@ async def cancel_tasks(
 
 
 async def supersede(conn: AsyncConnection, ids: Iterable[str]) -> None:
-    """Cancel those of ``ids`` that may not wait: under their ``unique_key`` a newer task waits, or is about to."""
+    """Cancel those of ``ids`` that may not wait: under their ``unique_key`` a newer task waits, or is about to.
+
+    The task that stays goes on from the steps that a cancelled one had finished or begun.
+    """
     ids = list(ids)
-    other = tasks.alias("other")
-    waits = exists().where(
-        other.c.unique_key == tasks.c.unique_key, other.c.state == "available", other.c.unique_key.is_not(None)
-    )
-    is_newer = exists().where(
-        among(conn, other.c.id, ids), other.c.unique_key == tasks.c.unique_key, other.c.id > tasks.c.id
-    )
+    columns = (tasks.c.id, tasks.c.unique_key, tasks.c.steps)
+    with_key = select(*columns).where(among(conn, tasks.c.id, ids), tasks.c.unique_key.is_not(None))
+    leaving = sorted(await conn.execute(with_key), key=lambda row: row.id)
+    if not leaving:
+        return
+    waiting = select(*columns).where(_WAITING, among(conn, tasks.c.unique_key, {row.unique_key for row in leaving}))
+    stays = {row.unique_key: row for row in [*leaving, *await conn.execute(waiting)]}
+    cancelled = [row for row in leaving if stays[row.unique_key] is not row]
+    if not cancelled:
+        return
     await conn.execute(
         update(tasks)
-        .where(among(conn, tasks.c.id, ids), tasks.c.unique_key.is_not(None), or_(waits, is_newer))
+        .where(among(conn, tasks.c.id, [row.id for row in cancelled]))
         .values(state="cancelled", error="superseded", finished_at=now_micros(conn))
     )
+    steps = {stays[row.unique_key].id: row.steps for row in cancelled if row.steps and not stays[row.unique_key].steps}
+    if steps:
+        await conn.execute(
+            update(tasks).where(tasks.c.id == bindparam("task")).values(steps=bindparam("new_steps", type_=Json)),
+            [{"task": task, "new_steps": value} for task, value in steps.items()],
+        )
 
 
 def _chosen(conn: AsyncConnection, *, ids: Collection[str] | None, **equal: str | None) -> ColumnElement[bool]:

@@ -161,24 +161,28 @@ async def take(conn: AsyncConnection, items: Sequence[Take]) -> list[Taken]:
 async def save_steps(conn: AsyncConnection, items: Sequence[Steps]) -> list[bool]:
     """Store finished steps with the writes that belong to them; False: the lease is lost, nothing was written."""
     standing = await owned(conn, [item.lease for item in items])
-    kept = [item for item in items if item.lease in standing]
+    running = await _running(conn, [item.task_id for item in items])
+    saved = [item.lease in standing and (item.task_id, item.attempt) in running for item in items]
+    kept = [item for item, is_kept in zip(items, saved, strict=True) if is_kept]
     for item in kept:
         if item.apply is not None:
             await item.apply(conn)
     if kept:
         await conn.execute(
-            update(tasks)
-            .where(tasks.c.id == bindparam("task"), tasks.c.state == "running")
-            .values(steps=bindparam("new_steps", type_=Json)),
+            update(tasks).where(tasks.c.id == bindparam("task")).values(steps=bindparam("new_steps", type_=Json)),
             [{"task": item.task_id, "new_steps": item.steps} for item in kept],
         )
-    return [item.lease in standing for item in items]
+    return saved
 
 
 async def finish(conn: AsyncConnection, items: Sequence[Finish]) -> list[bool]:
-    """Give tasks their new states with the writes of their flows; False: the lease is lost, nothing was written."""
+    """Give tasks their new states with the writes of their flows; False: the lease is lost, nothing was written.
+
+    An attempt that has ended already is left as it is: its commit was done, only the answer to it was lost.
+    """
     standing = await owned(conn, [item.lease for item in items])
-    kept = [item for item in items if item.lease in standing]
+    running = await _running(conn, [item.task.id for item in items])
+    kept = [item for item in items if item.lease in standing and (item.task.id, item.task.attempt) in running]
     for item in kept:
         for apply in item.applies:
             await apply(conn)
@@ -191,16 +195,17 @@ async def finish(conn: AsyncConnection, items: Sequence[Finish]) -> list[bool]:
     return [item.lease in standing for item in items]
 
 
-async def put_back(conn: AsyncConnection, lanes: Collection[str], status: str) -> int:
+async def put_back(conn: AsyncConnection, lanes: Collection[str], status: str, *, at_work: Collection[str] = ()) -> int:
     """Make the tasks available that a former owner left running; their attempts stay counted. Return how many.
 
     Args:
         conn: A transaction in which the caller owns ``lanes``.
-        lanes: Lanes without anything at work.
+        lanes: Lanes in which nothing but ``at_work`` is at work.
         status: Noted for their attempts: ``lost`` (the process died or froze) or ``stopped``.
+        at_work: Tasks to be left alone.
     """
     left = select(tasks.c.id).where(among(conn, tasks.c.lane, lanes), tasks.c.state == "running")
-    ids = list((await conn.execute(left)).scalars())
+    ids = [task for task in (await conn.execute(left)).scalars() if task not in at_work]
     if not ids:
         return 0
     noted = select(tasks.c.id, tasks.c.attempt, tasks.c.started_at, literal(status)).where(among(conn, tasks.c.id, ids))
@@ -215,6 +220,12 @@ async def put_back(conn: AsyncConnection, lanes: Collection[str], status: str) -
     )
     touch(conn, lanes)
     return len(ids)
+
+
+async def _running(conn: AsyncConnection, ids: Collection[str]) -> set[tuple[str, int]]:
+    """Return which of these tasks are running, and in which attempt."""
+    running = select(tasks.c.id, tasks.c.attempt).where(among(conn, tasks.c.id, ids), tasks.c.state == "running")
+    return {(task, attempt) for task, attempt in await conn.execute(running)}
 
 
 async def _end(conn: AsyncConnection, items: Sequence[Finish]) -> None:

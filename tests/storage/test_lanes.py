@@ -95,6 +95,16 @@ async def test_a_lapsed_lane_is_claimed_even_if_it_is_held_and_has_nothing_due(q
     assert len(await claim(queue, "me", "internal")) == 1
 
 
+async def test_an_owner_that_lost_its_own_lane_may_claim_it_again(queue, new_task):
+    """Or a process that is alone and once could not renew in time would never run its tasks again."""
+    await queue.store(new_task())
+    await claim(queue, "me", "internal")
+    assert await queue.read(lanes.find_due, "me") == ([], ["internal"])
+    queue.db.clock.advance(timedelta(seconds=11))
+    assert await queue.read(lanes.find_due, "me") == (["internal"], [])
+    assert [lease.epoch for lease in await claim(queue, "me", "internal")] == [2]
+
+
 async def test_a_held_lane_runs_nothing_and_its_tasks_are_untouched(queue, new_task):
     (task_id,) = await queue.store(new_task(lane="vendor:x:1"))
     (lease,) = await claim(queue, "me", "vendor:x:1")

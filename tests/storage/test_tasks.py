@@ -132,3 +132,20 @@ async def test_finished_tasks_and_old_excerpts_are_pruned_in_batches(queue, new_
     assert [await queue.write(tasks.prune_finished, cut, 2) for _ in range(3)] == [2, 1, 0]
     assert await queue.states(*ids) == [None, None, None, "available"]
     assert await queue.attempts(ids[0]) == []
+
+
+async def test_what_a_superseded_task_had_done_passes_to_the_one_that_takes_its_place(queue, new_task):
+    steps = {"contact": {"id": "7"}}
+    (older,) = await queue.store(new_task(unique_key="p"))
+    (end,) = await take(queue, older)
+    await queue.db.writer.submit(transitions.save_steps, [transitions.Steps(older, 1, end.lease, steps)])
+    (newer,) = await queue.store(new_task(unique_key="p"))
+    await queue.write(transitions.put_back, ["internal"], "lost")
+    assert await queue.states(older, newer) == ["cancelled", "available"]
+    assert (await queue.get(newer)).steps == steps
+    await take(queue, newer)
+    (newest,) = await queue.store(new_task(unique_key="p"))
+    await take(queue, newest)
+    await queue.write(transitions.put_back, ["internal"], "lost")
+    assert await queue.states(newer, newest) == ["cancelled", "available"]
+    assert (await queue.get(newest)).steps == steps

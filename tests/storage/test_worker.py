@@ -9,7 +9,7 @@ import pytest
 from gateway.sdk.errors import RetryLater
 from gateway.storage import lanes, tasks
 from gateway.storage.running import Done, Fail, Hold, LaneLimits, Park, Retry, TaskRun
-from gateway.storage.transitions import Take, put_back, take
+from gateway.storage.transitions import Take, finish, put_back, take
 from gateway.storage.writer import StorageUnavailable
 from gateway.worker import Periodic, Worker
 
@@ -460,6 +460,119 @@ async def claim_and_release(queue, new_task):
     leases = await queue.write(lanes.claim, "somebody else", ["internal"], 10)
     await queue.write(lanes.release, leases)
     return leases
+
+
+# --- answers that were lost ------------------------------------------------------------------------
+
+
+def lose_answer(queue, flow, monkeypatch) -> list[str]:
+    """Let the connection break right after the next commit of ``flow``: it is done, but nobody knows."""
+    submit, left = queue.db.writer.submit, ["once"]
+
+    async def submit_and_break(fn, items, **options):
+        answer = await submit(fn, items, **options)
+        if fn is flow and items and left:
+            left.pop()
+            raise StorageUnavailable("connection broke during the commit")
+        return answer
+
+    monkeypatch.setattr(queue.db.writer, "submit", submit_and_break)
+    return left
+
+
+async def test_an_outcome_whose_commit_was_not_answered_is_written_once(queue, new_task, monkeypatch):
+    monkeypatch.setattr("gateway.worker.POLL_SECONDS", 0.01)
+    (task_id,) = await queue.store(new_task())
+    applied = []
+
+    async def apply(conn):
+        applied.append(task_id)
+
+    left = lose_answer(queue, finish, monkeypatch)
+    async with Running(make_worker(queue, Recorder(lambda run: Done(apply)))) as worker:
+        await until(lambda: not left and not worker._holdings.jobs())
+    assert applied == [task_id]
+    assert await queue.states(task_id) == ["done"]
+
+
+async def test_a_task_that_was_taken_without_an_answer_runs_although_its_lane_stays_busy(queue, new_task, monkeypatch):
+    monkeypatch.setattr("gateway.worker.POLL_SECONDS", 0.01)
+    gate = Gate()
+    async with Running(make_worker(queue, gate.handler)):
+        await queue.store(new_task("busy"))
+        await gate.until({"busy"})
+        left = lose_answer(queue, take, monkeypatch)
+        (task_id,) = await queue.store(new_task("taken"))
+        await gate.until({"busy", "taken"})
+        assert not left
+        gate.open.set()
+    assert gate.handler.ran == ["busy", "taken"]
+    assert await queue.attempts(task_id) == [(1, "lost", None), (2, "done", None)]
+
+
+async def test_leases_are_kept_after_a_renewal_that_failed_in_an_unexpected_way(queue, new_task, monkeypatch):
+    await queue.store(new_task())
+    renew, failures = lanes.renew, [ZeroDivisionError("first"), ZeroDivisionError("second")]
+
+    async def fail_twice(*arguments):
+        if failures:
+            raise failures.pop()
+        return await renew(*arguments)
+
+    monkeypatch.setattr(lanes, "renew", fail_twice)
+    gate = Gate()
+    async with Running(make_worker(queue, gate.handler, lease_seconds=0.6)) as worker:
+        await gate.until({"t"})
+        (lane,) = worker._holdings.lanes.values()
+        began = lane.renewed
+        await until(lambda: lane.renewed > began)
+        assert gate.inside == {"t"}
+        gate.open.set()
+
+
+async def test_a_lane_that_was_lost_is_not_taken_again_while_its_work_is_still_breaking_off(queue, new_task):
+    await queue.store(new_task("first", exclusive_key="k"), new_task("second", exclusive_key="k"))
+    breaking_off, broken_off = asyncio.Event(), asyncio.Event()
+    inside: list[str] = []
+
+    async def act(run: TaskRun):
+        name = f"{run.task.args['name']} {run.task.attempt}"
+        assert inside == [], f"{name} runs beside {inside}"
+        inside.append(name)
+        try:
+            if name == "first 1":
+                await asyncio.Event().wait()
+        finally:
+            if name == "first 1":
+                breaking_off.set()
+                await broken_off.wait()
+            inside.remove(name)
+        return Done()
+
+    handler = Recorder(act)
+    async with Running(make_worker(queue, handler)) as worker:
+        await until(lambda: inside)
+        queue.db.clock.advance(timedelta(seconds=60))
+        worker._holdings.lose(next(iter(worker._holdings.lanes.values())))
+        await breaking_off.wait()
+        assert not await worker._holdings.claim()
+        assert worker._holdings.lanes == {}
+        broken_off.set()
+        await until(lambda: len(handler.ran) == 3)
+    assert handler.ran == ["first", "first", "second"]
+
+
+async def test_a_clock_that_jumps_ahead_breaks_off_nothing_in_a_lane_that_nobody_else_wants(queue, new_task):
+    (task_id,) = await queue.store(new_task())
+    gate = Gate()
+    async with Running(make_worker(queue, gate.handler)) as worker:
+        await gate.until({"t"})
+        queue.db.clock.advance(timedelta(hours=1))
+        await worker._holdings.claim()
+        await worker._holdings.renew()
+        gate.open.set()
+    assert gate.handler.ran == ["t"]
+    assert await queue.attempts(task_id) == [(1, "done", None)]
 
 
 # --- fairness and concurrency ----------------------------------------------------------------------

@@ -258,3 +258,28 @@ async def test_a_writer_that_reads_first_waits_for_the_lock_of_another_process(s
     await sqlite_database.writer.run(read_then_write)
     other.close()
     assert await stored(sqlite_database) == {"a"}
+
+
+async def test_a_transaction_that_stands_still_keeps_nobody_waiting_for_long(postgresql_url, clock, monkeypatch):
+    """As when its process is frozen: PostgreSQL ends it, and its process runs it again."""
+    monkeypatch.setattr(engine, "STILL_SECONDS", 0.2)
+    frozen, other = [await Database.open(postgresql_url, clock) for _ in range(2)]
+    inserted, thaw = asyncio.Event(), asyncio.Event()
+    calls = 0
+
+    async def stand_still(conn):
+        nonlocal calls
+        calls += 1
+        await conn.execute(insert(lanes).values(id=f"call {calls}"))
+        inserted.set()
+        await thaw.wait()
+        await conn.execute(select(func.now()))
+
+    job = asyncio.create_task(frozen.writer.run(stand_still))
+    await inserted.wait()
+    assert await other.writer.submit(Flow(), ["call 1"]) == ["CALL 1"]
+    thaw.set()
+    await job
+    assert await stored(other) == {"call 1", "call 2"}
+    for db in (frozen, other):
+        await db.close()
