@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller
+from gateway.flows import access
 from gateway.flows import accounts as flow
 from gateway.flows.services import Services
 from gateway_schemas.account import Account, AccountInput, Key, KeyInput, SessionLink
@@ -60,7 +61,7 @@ async def make_key(
     """Make a key for one account; ``key`` is shown in this answer alone."""
     caller.require_host()
     caller.require(account, "manage")
-    return await flow.make_key(services, account, data)
+    return await access.make_key(services, account, data)
 
 
 @get("/v1/accounts/{account:str}/keys", tags=TAGS)
@@ -69,7 +70,7 @@ async def list_keys(
 ) -> list[Key]:
     """Return an account's keys that are not revoked, without their secrets."""
     caller.require(account, "manage")
-    return await flow.list_keys(services, account)
+    return await access.list_keys(services, account)
 
 
 @delete("/v1/accounts/{account:str}/keys/{key:str}", tags=TAGS)
@@ -78,7 +79,7 @@ async def revoke_key(
 ) -> None:
     """Revoke a key; it opens nothing from now on."""
     caller.require(account, "manage")
-    await flow.revoke_key(services, account, key)
+    await access.revoke_key(services, account, key)
 
 
 @post("/v1/accounts/{account:str}/sessions", tags=TAGS)
@@ -88,7 +89,7 @@ async def make_session(
     """Make a link that opens the console for one account: good for one use and five minutes."""
     caller.require_host()
     caller.require(account, "manage")
-    return await flow.make_session_link(services, account)
+    return await access.make_session_link(services, account)
 
 
 ROUTES = [put_account, get_account, list_accounts, make_key, list_keys, revoke_key, make_session]

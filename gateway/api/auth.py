@@ -11,7 +11,7 @@ from litestar import Request
 from litestar.di import NamedDependency
 
 from gateway.errors import Refused, invalid, not_found
-from gateway.flows import accounts
+from gateway.flows.access import authenticate
 from gateway.flows.services import Services
 from gateway_schemas.account import Scope
 from gateway_schemas.problem import FieldProblem
@@ -76,7 +76,7 @@ async def provide_caller(request: Request[Any, Any, Any], services: NamedDepende
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Refused("unauthenticated", "Send `Authorization: Bearer <key>`.")
-    grant = await accounts.authenticate(services, token.strip())
+    grant = await authenticate(services, token.strip())
     if grant is None:
         raise Refused("unauthenticated", "This key is wrong, was revoked, or its session has ended.")
     return Caller(grant.kind, grant.account_id, grant.scopes)

@@ -10,7 +10,7 @@ from gateway.api.auth import Caller
 from gateway.errors import not_found
 from gateway.flows import connect, disconnect, installations, steps
 from gateway.flows.accounts import existing
-from gateway.flows.connect import shown
+from gateway.flows.connect_steps import shown
 from gateway.flows.health import health_of
 from gateway.flows.services import Services
 from gateway.storage import connections

@@ -8,13 +8,15 @@ import structlog
 from gateway.errors import Refused
 from gateway.flows import inbound, signup
 from gateway.flows.campaign import check_task
-from gateway.flows.connect import AUTHORISATION_LIFE, EVENT_OF_STATE, OPEN_STATES, hash_of, state_at, wrong_state
-from gateway.flows.credentials import SECRET, TokenMemory, Tokens
+from gateway.flows.connect import OPEN_STATES
+from gateway.flows.connect_steps import AUTHORISATION_LIFE, EVENT_OF_STATE, hash_of, state_at, wrong_state
+from gateway.flows.credentials import SECRET, TokenMemory
 from gateway.flows.opening import FORM
 from gateway.flows.reauth import start_traffic, tell_host
 from gateway.flows.services import Services
+from gateway.flows.token_calls import Tokens
 from gateway.plugins import Integration
-from gateway.storage import adoption, campaigns, connections, pushes
+from gateway.storage import adoption, authorisations, campaigns, connections, pushes
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.tasks import insert_tasks
@@ -149,7 +151,7 @@ async def _go_on(
     )
     assert changed is not None
     if is_redirect and done.state is not None:
-        await connections.add_state(conn, hash_of(done.state), row.id, now, now + AUTHORISATION_LIFE)
+        await authorisations.add_state(conn, hash_of(done.state), row.id, now, now + AUTHORISATION_LIFE)
     if (event := EVENT_OF_STATE.get(state)) is not None and state != row.state:
         await tell_host(conn, event, changed, now)
     return changed

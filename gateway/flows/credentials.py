@@ -1,4 +1,4 @@
-"""OAuth tokens of connections: exchanged, refreshed once for everybody, and revoked.
+"""OAuth tokens of connections: refreshed once for everybody, and stored before they are used.
 
 A refresh token may be good for one use. So one refresh runs at a time: callers of one process await the same flight,
 processes take turns by a lease in the connection's row, and the winner reads the stored tokens again before it asks the
@@ -8,29 +8,25 @@ one, and a person has to authorise again.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
 import msgspec
 import structlog
 
 from gateway.flows.reauth import mark_needs_reauth
 from gateway.flows.services import Services
+from gateway.flows.token_calls import Tokens, refresh, refused_domain
 from gateway.plugins import Integration
-from gateway.sdk.errors import Misconfigured, ReauthRequired, Rejected, RetryLater
-from gateway.sdk.http import retry_after
-from gateway.storage import connections
+from gateway.sdk.errors import ReauthRequired, RetryLater
+from gateway.storage import authorisations, connections
 from gateway.storage.columns import new_id
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.writer import StorageUnavailable
-from gateway_schemas.manifest import Credentials, OAuth2
 
 SECRET = "oauth"  # noqa: S105 - the name of the vault entry
-TIMEOUT = httpx.Timeout(10)
-CALL_SECONDS = 30.0
 LEASE = timedelta(seconds=45)
 """Longer than a token call can take, so that two processes never ask with one refresh token."""
 
@@ -38,34 +34,6 @@ WAIT_SECONDS = 20.0
 LOOK_SECONDS = 0.05
 
 log = structlog.get_logger(__name__)
-
-
-class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """What a token endpoint answered.
-
-    Attributes:
-        fresh_until: Until when the access token is used; a little less than the vendor says.
-        expires_at: When the vendor says that it ends.
-        api_domain: Base URL of the tenant's API, where the vendor answers one; checked.
-        scopes: Scopes that were granted, where the answer says so.
-    """
-
-    access_token: str
-    refresh_token: str | None
-    fresh_until: datetime
-    expires_at: datetime
-    api_domain: str | None = None
-    scopes: list[str] | None = None
-
-
-class TokenAnswer(msgspec.Struct, kw_only=True):
-    """The JSON of a token endpoint (RFC 6749, section 5.1, and ``api_domain``)."""
-
-    access_token: str
-    refresh_token: str | None = None
-    expires_in: float = 3600
-    scope: str | list[str] | None = None
-    api_domain: str | None = None
 
 
 class TokenMemory:
@@ -95,178 +63,6 @@ class TokenMemory:
             del self.flights[connection_id]
         if not flight.cancelled():
             flight.exception()  # seen: when every caller was cancelled nobody else looks at it
-
-
-# --- calls of the token endpoint -----------------------------------------------------------------------
-
-
-def setting(integration: Integration, name: str) -> str:
-    """Return a setting of the plugin that the manifest names.
-
-    Raises:
-        Misconfigured: It is not set; names the variable.
-    """
-    value = getattr(integration.settings, name, None)
-    if integration.settings_error is not None or not value:
-        variable = f"GATEWAY_{integration.key.upper()}_{name.upper()}"
-        raise Misconfigured(integration.settings_error or f"{variable} is not set; see docs/settings.md")
-    return str(value).rstrip("/")
-
-
-async def exchange_code(services: Services, integration: Integration, code: str, redirect_uri: str) -> Tokens:
-    """Exchange an authorisation code for tokens.
-
-    Raises:
-        ReauthRequired: The code is wrong, used or too old.
-        Misconfigured: The vendor refused our app.
-        RetryLater: The vendor could not be reached.
-        Rejected: The answer cannot be used.
-    """
-    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
-    return await _ask(services, integration, form)
-
-
-async def refresh(services: Services, integration: Integration, refresh_token: str) -> Tokens:
-    """Exchange a refresh token; errors as of ``exchange_code``."""
-    return await _ask(services, integration, {"grant_type": "refresh_token", "refresh_token": refresh_token})
-
-
-async def revoke(services: Services, integration: Integration, tokens: Tokens) -> None:
-    """Revoke tokens at the vendor (RFC 7009).
-
-    Raises:
-        NotImplementedError: The vendor offers no revocation.
-        RetryLater: It could not be reached or failed.
-        Rejected: It refused.
-    """
-    auth = integration.manifest.auth
-    if not isinstance(auth, OAuth2) or auth.revoke_path is None:
-        raise NotImplementedError(f"{integration.key} offers no revocation")
-    kind = "refresh_token" if tokens.refresh_token is not None else "access_token"
-    form = {"token": tokens.refresh_token or tokens.access_token, "token_type_hint": kind}
-    response = await _post(
-        services, integration, auth.base_url_setting, auth.revoke_path, form, _app(integration, auth)
-    )
-    if not response.is_success:
-        raise Rejected(f"{integration.key}: revoking the token was answered {response.status_code}")
-
-
-async def _ask(services: Services, integration: Integration, form: Mapping[str, str]) -> Tokens:
-    auth = integration.manifest.auth
-    assert isinstance(auth, OAuth2)
-    response = await _post(services, integration, auth.base_url_setting, auth.token_path, form, _app(integration, auth))
-    return _read(services, integration, response)
-
-
-def _app(integration: Integration, auth: OAuth2) -> tuple[str, str]:
-    return setting(integration, auth.client_id_setting), setting(integration, auth.client_secret_setting)
-
-
-async def _post(
-    services: Services,
-    integration: Integration,
-    base_url_setting: str,
-    path: str,
-    form: Mapping[str, str],
-    app: tuple[str, str] | None,
-) -> httpx.Response:
-    url = setting(integration, base_url_setting) + path
-    what = f"{integration.key}: POST {path}"
-    basic = httpx.BasicAuth(*app) if app else httpx.Auth()
-    try:
-        async with asyncio.timeout(CALL_SECONDS):
-            response = await services.vendor_http.post(url, data=dict(form), auth=basic, timeout=TIMEOUT)
-    except (httpx.TransportError, TimeoutError) as error:
-        raise RetryLater(
-            f"{what}: the vendor could not be reached ({type(error).__name__})", after_seconds=5
-        ) from error
-    if response.status_code == 429 or response.status_code >= 500:
-        seconds = retry_after(response, default=10)
-        raise RetryLater(f"{what} was answered {response.status_code}", after_seconds=seconds)
-    return response
-
-
-def _read(services: Services, integration: Integration, response: httpx.Response) -> Tokens:
-    if not response.is_success:
-        raise refusal(integration.key, response)
-    try:
-        answer = msgspec.json.decode(response.content, type=TokenAnswer)
-    except msgspec.DecodeError as error:  # also ValidationError; the text may hold tokens, so it is not quoted
-        raise RetryLater(f"{integration.key}: the token answer cannot be read", after_seconds=10) from error
-    now = services.clock.now()
-    life = max(answer.expires_in, 1.0)
-    return Tokens(
-        access_token=answer.access_token,
-        refresh_token=answer.refresh_token,
-        fresh_until=now + timedelta(seconds=life - min(60.0, life / 10)),
-        expires_at=now + timedelta(seconds=life),
-        api_domain=answer.api_domain.rstrip("/") if answer.api_domain else None,
-        scopes=split_scopes(answer.scope),
-    )
-
-
-def split_scopes(scope: str | list[str] | None) -> list[str] | None:
-    """Return the scopes of a token answer; they may be separated by commas, spaces or both."""
-    if scope is None:
-        return None
-    return scope if isinstance(scope, list) else scope.replace(",", " ").split()
-
-
-def refusal(key: str, response: httpx.Response) -> ReauthRequired | Misconfigured:
-    """Return what a refused token call means: the grant is bad, or our app is.
-
-    The keys of error bodies differ (``error``, ``message``, a sentence), so the text as a whole is read.
-    """
-    text = response.text[:2000].lower().replace("_", " ")
-    if "invalid grant" in text:
-        return ReauthRequired(f"{key}: the vendor refused the grant; authorise again")
-    if any(word in text for word in ("client", "redirect uri", "unsupported", "missing parameter")):
-        return Misconfigured(f"{key}: the vendor refused our app; check its client id, client secret and callback URL")
-    if response.status_code in (400, 401) and ("grant" in text or "token" in text or "code" in text):
-        return ReauthRequired(f"{key}: the vendor refused the grant; authorise again")
-    return Misconfigured(f"{key}: the token call was answered {response.status_code}; check the app's settings")
-
-
-def refused_domain(services: Services, integration: Integration, tokens: Tokens) -> str | None:
-    """Return why the ``api_domain`` of a token answer may not be used; ``None`` when it may.
-
-    Tokens are sent there, so it must be https under one of the manifest's suffixes, or, where local targets are
-    allowed for development, the host of a base URL that the operator set.
-    """
-    if tokens.api_domain is None:
-        return None
-    auth = integration.manifest.auth
-    suffixes = auth.host_suffixes if isinstance(auth, OAuth2) else []
-    try:
-        url = httpx.URL(tokens.api_domain)
-    except httpx.InvalidURL:
-        return f"the vendor named an API base URL that cannot be read: {tokens.api_domain!r}"
-    if (
-        url.scheme == "https"
-        and url.port is None
-        and not url.userinfo
-        and url.path == "/"
-        and _is_under(url.host, suffixes)
-    ):
-        return None
-    if services.settings.allow_local_targets and url.host in {base.host for base in configured_urls(integration)}:
-        return None
-    return f"the vendor named an API base URL outside its own hosts: {tokens.api_domain!r}"
-
-
-def configured_urls(integration: Integration) -> list[httpx.URL]:
-    """Return the base URLs among the plugin's settings."""
-    if integration.settings is None:
-        return []
-    values = (getattr(integration.settings, field.name) for field in msgspec.structs.fields(integration.settings))
-    return [
-        httpx.URL(value) for value in values if isinstance(value, str) and value.startswith(("https://", "http://"))
-    ]
-
-
-def _is_under(host: str, suffixes: list[str]) -> bool:
-    bare = [suffix.lstrip(".") for suffix in suffixes]
-    return any(host == suffix or host.endswith(f".{suffix}") for suffix in bare)
 
 
 # --- tokens of a stored connection ---------------------------------------------------------------------
@@ -329,7 +125,7 @@ class StoredTokens:
             now = clock.now()
 
             async def win(conn: AsyncConnection, now: datetime = now) -> bool:
-                return await connections.win_refresh(conn, self._row.id, owner, now, now + LEASE)
+                return await authorisations.win_refresh(conn, self._row.id, owner, now, now + LEASE)
 
             if await database.writer.run(win, bounded=False):
                 return await self._refresh_as(owner, refused)
@@ -362,7 +158,7 @@ class StoredTokens:
         finally:
 
             async def end(conn: AsyncConnection) -> None:
-                await connections.end_refresh(conn, row.id, owner)
+                await authorisations.end_refresh(conn, row.id, owner)
                 if refused_grant is not None:
                     await mark_needs_reauth(conn, row, str(refused_grant), services.clock.now())
 
@@ -415,66 +211,3 @@ async def save(services: Services, conn: AsyncConnection, connection_id: str, to
     if row is not None and tokens.api_domain is not None and row.properties.get("api_domain") != tokens.api_domain:
         properties = {**row.properties, "api_domain": tokens.api_domain}
         await connections.change(conn, connection_id, properties=properties)
-
-
-# --- tokens that are not stored ------------------------------------------------------------------------
-
-
-class FixedToken:
-    """The token of an authorisation that is being checked and is stored only afterwards."""
-
-    def __init__(self, access_token: str) -> None:
-        self._access_token = access_token
-
-    async def token(self, *, refused: str | None = None) -> str:
-        """Return it; a refused one cannot be replaced."""
-        if refused is not None:
-            raise ReauthRequired("the vendor refused the token that it has just given")
-        return self._access_token
-
-
-class ClientTokens:
-    """Access tokens for the client id and secret that a person pasted (grant ``client_credentials``).
-
-    They can be had again at any time, so they live in memory alone.
-
-    Args:
-        services: The process's services.
-        integration: Its manifest says ``Credentials`` with a token path.
-        key: Under which the token is remembered; the connection's id, or another one while values are being checked.
-        values: Holds ``client_id`` and ``client_secret``.
-    """
-
-    def __init__(self, services: Services, integration: Integration, key: str, values: Mapping[str, str]) -> None:
-        self._services = services
-        self._integration = integration
-        self._key = key
-        self._values = values
-        self._memory = services.memory(TokenMemory)
-
-    async def token(self, *, refused: str | None = None) -> str:
-        """Return a valid access token; see ``TokenSource``."""
-        for _ in range(2):
-            known = self._memory.tokens.get(self._key)
-            if known is None or known.access_token == refused or self._services.clock.now() >= known.fresh_until:
-                known = await self._memory.single(self._key, self._ask)
-            if known.access_token != refused:
-                return known.access_token
-        raise ReauthRequired(f"{self._integration.key}: the vendor refuses tokens that it has just given")
-
-    async def _ask(self) -> Tokens:
-        auth = self._integration.manifest.auth
-        assert isinstance(auth, Credentials)
-        assert auth.token_path is not None
-        assert auth.base_url_setting is not None
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self._values.get("client_id", ""),
-            "client_secret": self._values.get("client_secret", ""),
-        }
-        response = await _post(self._services, self._integration, auth.base_url_setting, auth.token_path, form, None)
-        if response.status_code in (400, 401, 403):  # here the client is the customer's, not ours
-            raise ReauthRequired(f"{self._integration.key}: the vendor refused the client id or secret")
-        tokens = _read(self._services, self._integration, response)
-        self._memory.tokens[self._key] = tokens
-        return tokens

@@ -12,15 +12,16 @@ import msgspec
 import structlog
 
 from gateway.flows.connect import close
-from gateway.flows.credentials import TokenMemory, Tokens, revoke, stored_tokens
+from gateway.flows.credentials import TokenMemory, stored_tokens
 from gateway.flows.endpoints import remove_subscriptions
 from gateway.flows.opening import open_connection
 from gateway.flows.reauth import tell_host
 from gateway.flows.services import Services
+from gateway.flows.token_calls import Tokens, revoke
 from gateway.plugins import Integration
 from gateway.sdk.errors import PluginError
 from gateway.sdk.inbound import Uninstalled
-from gateway.storage import budgets, connections, installations
+from gateway.storage import authorisations, budgets, connections, inbound, installations
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.running import Done, Handler, Outcome, Periodic, TaskRun
@@ -86,6 +87,7 @@ async def uninstalled(services: Services, integration: Integration, notice: Unin
             await close(conn, row, "uninstalled", now)
             await remove_subscriptions(services, conn, row.id, now)
             await services.vault.delete(conn, row.id)
+            await inbound.forget_connection(conn, row.id, now)
             closed.append(row.id)
         for installation in await installations.end_of_identity(conn, integration.key, notice.identity, now):
             await services.vault.delete(conn, installation)
@@ -169,10 +171,11 @@ async def revoke_unless_used(services: Services, integration: Integration, row: 
 
 
 async def _forget(services: Services, row: ConnectionRow) -> None:
-    """Delete the connection's secrets."""
+    """Delete the connection's secrets, and what its vendor told that nobody has read yet."""
 
     async def write(conn: AsyncConnection) -> None:
         await services.vault.delete(conn, row.id)
+        await inbound.forget_connection(conn, row.id, services.clock.now())
         await connections.change(conn, row.id, inbound_token_hash=None, token_expires_at=None, token_refreshed_at=None)
         await cancel_tasks(conn, "done already", unique_key=f"finish_disconnect:{row.id}")
 
@@ -244,7 +247,7 @@ def periodic(services: Services) -> list[Periodic]:
         for row in await connections.lapse(conn, now):
             await services.vault.delete(conn, row.id)
             await tell_host(conn, "connection.disconnected", row, now)
-        await connections.prune_states(conn, now - timedelta(days=1))
+        await authorisations.prune_states(conn, now - timedelta(days=1))
         await budgets.prune(conn, now)
 
     return [Periodic(key="lapse_connections", every_seconds=LAPSE_EVERY_SECONDS, make_tasks=sweep)]

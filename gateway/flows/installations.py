@@ -11,12 +11,13 @@ import msgspec
 import structlog
 
 from gateway.errors import Refused, not_found
-from gateway.flows import connect, credentials, oauth
+from gateway.flows import connect, connect_steps, oauth, token_calls
 from gateway.flows.activation import Completed, claim_of, complete_in, in_use
-from gateway.flows.connect import callback_url, hash_of, step_of
-from gateway.flows.credentials import SECRET, TokenMemory, Tokens, stored_tokens
+from gateway.flows.connect_steps import callback_url, hash_of, step_of
+from gateway.flows.credentials import SECRET, TokenMemory, stored_tokens
 from gateway.flows.disconnect import revoke_unless_used
 from gateway.flows.services import Services
+from gateway.flows.token_calls import Tokens
 from gateway.sdk.errors import PluginError, ReauthRequired, Rejected, RetryLater
 from gateway.storage import accounts, connections, installations
 from gateway.storage.columns import new_id
@@ -62,7 +63,7 @@ async def install(services: Services, key: str, code: str) -> Installed:
     if not auth.installs_without_state:
         raise Refused("state_invalid", "This authorisation was not started here. Begin in the console.")
     try:
-        tokens = await credentials.exchange_code(services, integration, code, callback_url(services, integration))
+        tokens = await token_calls.exchange_code(services, integration, code, callback_url(services, integration))
     except ReauthRequired as error:
         raise Refused(
             "authorisation_denied", f"{integration.manifest.name} refused the code; install again."
@@ -147,7 +148,7 @@ async def _claim_in(
     conn: AsyncConnection, services: Services, account_id: str, found: InstallationRow, now: datetime
 ) -> ConnectionRow | Refused:
     """Claim in one transaction; a refusal writes nothing and leaves the installation waiting."""
-    integration = connect.integration_of(services, found.integration)
+    integration = connect_steps.integration_of(services, found.integration)
     tokens = await stored_tokens(services, conn, found.id)
     if tokens is None:
         return not_found("installation", found.id)
@@ -157,10 +158,10 @@ async def _claim_in(
         verified=found.verified,
         tokens=tokens,
         limitations=oauth.missing_optional(integration, found.verified.granted or tokens.scopes),
-        state=connect.new_state(),
+        state=connect_steps.new_state(),
     )
     if mine is not None and mine.activated_at is not None and mine.identity != found.identity:
-        return connect.already_connected(mine)
+        return connect_steps.already_connected(mine)
     stand_in = msgspec.structs.replace(mine or _stand_in("", found.integration, now), account_id=account_id)
     if await connections.identity_in_use(conn, stand_in, claim_of(services, stand_in, found.identity)) is not None:
         return in_use(stand_in, done)
@@ -174,7 +175,7 @@ async def _claim_in(
         return started
     step = step_of(integration, started.row.step)
     if step is None or step.kind != "redirect":
-        return connect.wrong_state(started.row, "It does not wait for an authorisation now")
+        return connect_steps.wrong_state(started.row, "It does not wait for an authorisation now")
     row = await complete_in(conn, services, integration, started.row, msgspec.structs.replace(done, step=step.key), now)
     if isinstance(row, ConnectionRow):
         await installations.claim(conn, found.id, row.id, now)

@@ -10,17 +10,19 @@ import msgspec
 import structlog
 
 from gateway.errors import Refused
-from gateway.flows import credentials, steps
+from gateway.flows import steps, token_calls
 from gateway.flows.activation import Completed, complete
-from gateway.flows.connect import callback_url, close, hash_of, integration_of, new_state
-from gateway.flows.credentials import FixedToken, Tokens
+from gateway.flows.client_tokens import FixedToken
+from gateway.flows.connect import close
+from gateway.flows.connect_steps import callback_url, hash_of, integration_of, new_state
 from gateway.flows.disconnect import revoke_unless_used, uninstalled
 from gateway.flows.opening import FORM, Given
 from gateway.flows.services import Services
+from gateway.flows.token_calls import Tokens
 from gateway.plugins import Integration
 from gateway.sdk.errors import InvalidSignature, PluginError, ReauthRequired, Rejected
 from gateway.sdk.inbound import AppNotice, InboundRequest, Uninstalled
-from gateway.storage import connections
+from gateway.storage import authorisations, connections
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway_schemas.connection import Limitation, VendorAccount
@@ -91,7 +93,7 @@ async def _take_state(services: Services, integration: Integration, state: str) 
     now = services.clock.now()
 
     async def write(conn: AsyncConnection) -> ConnectionRow | None:
-        connection_id = await connections.take_state(conn, hash_of(state), now)
+        connection_id = await authorisations.take_state(conn, hash_of(state), now)
         return None if connection_id is None else await connections.get(conn, connection_id)
 
     row = await services.database.writer.run(write)
@@ -131,7 +133,7 @@ async def _complete(
 
 async def _exchange(services: Services, integration: Integration, code: str) -> Tokens:
     try:
-        return await credentials.exchange_code(services, integration, code, callback_url(services, integration))
+        return await token_calls.exchange_code(services, integration, code, callback_url(services, integration))
     except ReauthRequired as error:
         raise Refused("authorisation_denied", f"{integration.manifest.name} refused the code; begin again.") from error
 
@@ -149,7 +151,7 @@ async def check(services: Services, integration: Integration, row: ConnectionRow
         Refused: ``vendor_refused``, ``missing_vendor_scope`` naming the scopes.
         PluginError: The plugin could not verify the connection.
     """
-    if problem := credentials.refused_domain(services, integration, tokens):
+    if problem := token_calls.refused_domain(services, integration, tokens):
         raise Refused("vendor_refused", f"The authorisation is refused: {problem}.")
     if tokens.scopes is not None:
         refuse_missing(integration, tokens.scopes)

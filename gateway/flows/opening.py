@@ -12,9 +12,11 @@ import msgspec
 
 from gateway.flows import budget
 from gateway.flows.budget import LaneMeter, Purpose
-from gateway.flows.credentials import SECRET, ClientTokens, StoredTokens, Tokens, configured_urls
+from gateway.flows.client_tokens import ClientTokens
+from gateway.flows.credentials import SECRET, StoredTokens
 from gateway.flows.redaction import Redactor
 from gateway.flows.services import Services
+from gateway.flows.token_calls import Tokens, configured_urls
 from gateway.plugins import Integration
 from gateway.sdk.auth import BearerAuth, TokenSource
 from gateway.sdk.connection import Connection

@@ -6,8 +6,10 @@ import msgspec
 
 from gateway.errors import Refused, invalid
 from gateway.flows.activation import Completed, complete
-from gateway.flows.connect import Started, integration_of, new_state, start, step_of, wrong_state
-from gateway.flows.credentials import ClientTokens, TokenMemory
+from gateway.flows.client_tokens import ClientTokens
+from gateway.flows.connect import Started, start
+from gateway.flows.connect_steps import integration_of, new_state, step_of, wrong_state
+from gateway.flows.credentials import TokenMemory
 from gateway.flows.opening import FORM, Given, open_connection
 from gateway.flows.services import Services
 from gateway.plugins import Integration

@@ -1,4 +1,4 @@
-"""Connections: one row an account's authorised link to one vendor tenant, and the single-use states of OAuth.
+"""Connections: one row an account's authorised link to one vendor tenant.
 
 A connection that waits for an authorisation which nobody finished lapses by time alone: reads show it as
 disconnected from then on, whether or not the periodic sweep has written it yet.
@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, delete, not_, or_, select, update
+from sqlalchemy import ColumnElement, and_, not_, select, update
 
 from gateway.sdk.clock import Clock
 from gateway.storage.engine import AsyncConnection, among
-from gateway.storage.tables import connections, oauth_states
+from gateway.storage.tables import connections
 from gateway.storage.upsert import insert
 from gateway_schemas.connection import Category, ConnectionState, Limitation
 
@@ -23,13 +23,11 @@ __all__ = [
     "active",
     "active_crm",
     "add",
-    "add_state",
     "by_id_for_account",
     "by_identity",
     "by_ids",
     "change",
     "count_on_lane",
-    "end_refresh",
     "get",
     "identity_in_use",
     "idle_tokens",
@@ -41,9 +39,6 @@ __all__ = [
     "open_crm",
     "open_of",
     "previous",
-    "prune_states",
-    "take_state",
-    "win_refresh",
 ]
 
 Webhooks = Literal["healthy", "missing", "unavailable"]
@@ -268,60 +263,6 @@ async def note_health(
     if good_call_at is not None:
         values["last_good_call_at"] = good_call_at
     await conn.execute(update(connections).where(connections.c.id == connection_id).values(values))
-
-
-async def win_refresh(conn: AsyncConnection, connection_id: str, owner: str, now: datetime, until: datetime) -> bool:
-    """Take the right to refresh this connection's token until ``until``; one of all processes gets it."""
-    free = or_(connections.c.refresh_until.is_(None), connections.c.refresh_until <= now)
-    won = await conn.execute(
-        update(connections)
-        .where(connections.c.id == connection_id, free)
-        .values(refresh_owner=owner, refresh_until=until)
-        .returning(connections.c.id)
-    )
-    return won.one_or_none() is not None
-
-
-async def end_refresh(conn: AsyncConnection, connection_id: str, owner: str) -> None:
-    """Give the right to refresh back, if ``owner`` still has it."""
-    await conn.execute(
-        update(connections)
-        .where(connections.c.id == connection_id, connections.c.refresh_owner == owner)
-        .values(refresh_owner=None, refresh_until=None)
-    )
-
-
-# --- OAuth states --------------------------------------------------------------------------------------
-
-
-async def add_state(
-    conn: AsyncConnection, state_hash: str, connection_id: str, now: datetime, expires_at: datetime
-) -> None:
-    """Store the hash of a state that an authorisation carries."""
-    await conn.execute(
-        oauth_states.insert().values(
-            state_hash=state_hash, connection_id=connection_id, created_at=now, expires_at=expires_at
-        )
-    )
-
-
-async def take_state(conn: AsyncConnection, state_hash: str, now: datetime) -> str | None:
-    """Use a state up; return its connection's id, or ``None`` when it is unknown, used or too old."""
-    taken = await conn.execute(
-        update(oauth_states)
-        .where(
-            oauth_states.c.state_hash == state_hash, oauth_states.c.used_at.is_(None), oauth_states.c.expires_at > now
-        )
-        .values(used_at=now)
-        .returning(oauth_states.c.connection_id)
-    )
-    connection_id: str | None = taken.scalar_one_or_none()
-    return connection_id
-
-
-async def prune_states(conn: AsyncConnection, before: datetime) -> None:
-    """Delete states that expired before ``before``."""
-    await conn.execute(delete(oauth_states).where(oauth_states.c.expires_at < before))
 
 
 # --- helpers -------------------------------------------------------------------------------------------

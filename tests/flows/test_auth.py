@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.errors import Refused
-from gateway.flows import accounts
+from gateway.flows import access
 from gateway.sdk.clock import Clock
 from gateway.storage.tables import account_keys, console_sessions
 
@@ -94,7 +94,7 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(gateway):
     async with gateway.services.database.read() as conn:
         row = (await conn.execute(account_keys.select())).mappings().one()
     assert made["key"] not in str(dict(row))
-    assert row["key_hash"] == accounts.hash_of(made["key"])
+    assert row["key_hash"] == access.hash_of(made["key"])
 
 
 async def test_a_revoked_key_opens_nothing_at_once_here_and_within_seconds_elsewhere(gateway, open_process):
@@ -114,17 +114,17 @@ async def test_a_revoked_key_opens_nothing_at_once_here_and_within_seconds_elsew
 
 async def test_a_look_up_that_a_revocation_overtakes_is_not_remembered(gateway, monkeypatch):
     made = await key_for(gateway, "read")
-    find = accounts.accounts.key_by_hash
+    find = access.accounts.key_by_hash
 
     async def overtaken(conn, key_hash):
         found = await find(conn, key_hash)
         monkeypatch.undo()
-        await accounts.revoke_key(gateway.services, "acme", made["id"])
+        await access.revoke_key(gateway.services, "acme", made["id"])
         return found
 
-    monkeypatch.setattr(accounts.accounts, "key_by_hash", overtaken)
-    await accounts.authenticate(gateway.services, made["key"])
-    assert await accounts.authenticate(gateway.services, made["key"]) is None
+    monkeypatch.setattr(access.accounts, "key_by_hash", overtaken)
+    await access.authenticate(gateway.services, made["key"])
+    assert await access.authenticate(gateway.services, made["key"]) is None
 
 
 async def test_use_of_a_key_is_noted_by_the_minute(gateway):
@@ -148,14 +148,14 @@ async def test_a_session_link_is_good_once_and_for_five_minutes(gateway):
     made = await gateway.call("POST", "/v1/accounts/acme/sessions", expect=201)
     url, _, link = made["url"].partition("?link=")
     assert url == "https://gateway.test/console/open"
-    opened = await accounts.open_session(gateway.services, link)
+    opened = await access.open_session(gateway.services, link)
     assert opened.account_id == "acme"
     with pytest.raises(Refused, match="unauthenticated"):
-        await accounts.open_session(gateway.services, link)
+        await access.open_session(gateway.services, link)
     late = (await gateway.call("POST", "/v1/accounts/acme/sessions"))["url"].partition("?link=")[2]
     gateway.clock.advance(timedelta(minutes=5, seconds=1))
     with pytest.raises(Refused, match="unauthenticated"):
-        await accounts.open_session(gateway.services, late)
+        await access.open_session(gateway.services, late)
     async with gateway.services.database.read() as conn:
         stored = (await conn.execute(console_sessions.select())).all()
     assert link not in str(stored)
@@ -164,17 +164,17 @@ async def test_a_session_link_is_good_once_and_for_five_minutes(gateway):
 
 async def test_a_session_may_manage_its_own_account_and_nothing_else(gateway):
     link = (await gateway.call("POST", "/v1/accounts/acme/sessions"))["url"].partition("?link=")[2]
-    token = (await accounts.open_session(gateway.services, link)).token
+    token = (await access.open_session(gateway.services, link)).token
     await gateway.call("POST", "/v1/accounts/acme/connections", {"integration": "slow"}, key=token, expect=201)
     await gateway.call("GET", "/v1/accounts/bravo", key=token, expect=404)
     await gateway.call("GET", "/v1/accounts", key=token, expect=403)
-    await accounts.end_session(gateway.services, token)
+    await access.end_session(gateway.services, token)
     await gateway.call("GET", "/v1/accounts/acme", key=token, expect=401)
 
 
 async def test_a_session_slides_while_it_is_used_and_ends_all_the_same(gateway):
     link = (await gateway.call("POST", "/v1/accounts/acme/sessions"))["url"].partition("?link=")[2]
-    token = (await accounts.open_session(gateway.services, link)).token
+    token = (await access.open_session(gateway.services, link)).token
     for _ in range(14):
         gateway.clock.advance(timedelta(minutes=50))
         await gateway.call("GET", "/v1/accounts/acme", key=token, expect=200)
@@ -184,7 +184,7 @@ async def test_a_session_slides_while_it_is_used_and_ends_all_the_same(gateway):
 
 async def test_a_session_that_nobody_uses_ends_after_an_hour(gateway):
     link = (await gateway.call("POST", "/v1/accounts/acme/sessions"))["url"].partition("?link=")[2]
-    token = (await accounts.open_session(gateway.services, link)).token
+    token = (await access.open_session(gateway.services, link)).token
     gateway.clock.advance(timedelta(hours=1, seconds=1))
     await gateway.call("GET", "/v1/accounts/acme", key=token, expect=401)
 

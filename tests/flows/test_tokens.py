@@ -7,11 +7,12 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from gateway.flows.credentials import ClientTokens, StoredTokens, TokenMemory, stored_tokens
+from gateway.flows.client_tokens import ClientTokens
+from gateway.flows.credentials import StoredTokens, TokenMemory, stored_tokens
 from gateway.flows.opening import open_connection
 from gateway.sdk.clock import Clock
 from gateway.sdk.errors import Misconfigured, ReauthRequired, RetryLater
-from gateway.storage import connections, lanes
+from gateway.storage import authorisations, connections, lanes
 from gateway.storage.writer import StorageUnavailable
 
 from .toys import Vendor, form_toy, open_gateway, toy
@@ -203,7 +204,7 @@ async def test_a_dead_refresher_delays_others_only_until_its_lease_ends(gateway,
     gateway.clock.advance(timedelta(hours=1))
     now = gateway.clock.now()
     await gateway.services.database.writer.run(
-        lambda conn: connections.win_refresh(conn, connection, "dead", now, now + timedelta(seconds=45))
+        lambda conn: authorisations.win_refresh(conn, connection, "dead", now, now + timedelta(seconds=45))
     )
     monkeypatch.setattr("gateway.flows.credentials.WAIT_SECONDS", 0.0)
     source = await source_of(gateway, connection)
