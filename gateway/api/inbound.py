@@ -6,7 +6,7 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gateway.flows import inbound
+from gateway.flows import app_calls, inbound
 from gateway.flows.services import Services
 from gateway.sdk.inbound import InboundRequest
 
@@ -43,7 +43,7 @@ async def take_app_call(
     token: FromPath[str],
 ) -> dict[str, str]:
     """Take a call of a vendor for the app as a whole: it is stored before this is answered, and read afterwards."""
-    await inbound.accept_app_call(services, integration, token, await _read(request))
+    await app_calls.accept_app_call(services, integration, token, await _read(request))
     return {"status": "stored"}
 
 

@@ -1,5 +1,6 @@
 """Calls of a vendor for the app as a whole: a customer uninstalled it, or something changed for one of all tenants."""
 
+import hmac
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,8 @@ from gateway.flows import inbound as calls
 from gateway.flows.disconnect import uninstalled
 from gateway.flows.services import Services
 from gateway.plugins import Integration
-from gateway.sdk.inbound import AppNotice, Hint, Uninstalled
+from gateway.sdk.errors import InvalidSignature
+from gateway.sdk.inbound import AppNotice, Hint, InboundRequest, Uninstalled
 from gateway.storage import connections, inbound
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.inbound import Unread
@@ -19,6 +21,40 @@ from gateway.storage.tasks import NewTask, Task, insert_tasks
 from gateway_schemas.records import RecordRef
 
 _log = structlog.get_logger(__name__)
+
+
+# --- inside the request ----------------------------------------------------------------------------------
+
+
+async def accept_app_call(services: Services, integration_key: str, token: str, request: InboundRequest) -> None:
+    """Store a call for the vendor app as a whole, once, before it is answered.
+
+    Raises:
+        Refused: ``signature_invalid``; nothing is stored.
+    """
+    integration = services.integrations.get(integration_key)
+    expected = app_token(services, integration_key)
+    if (
+        not hmac.compare_digest(token.encode(), expected.encode())
+        or integration is None
+        or not integration.has("verify_app_call")
+    ):
+        raise calls.unproven()
+    try:
+        integration.hooks.verify_app_call(settings=integration.settings, request=request)
+    except InvalidSignature as error:
+        raise calls.unproven() from error
+    await services.database.writer.submit(
+        calls.store_calls, [calls.new_call(services, integration, None, request, "internal")]
+    )
+
+
+def app_token(services: Services, integration_key: str) -> str:
+    """Return the unguessable end of the URL for calls about the vendor app; the same for as long as the vault lives."""
+    return services.vault.email_hash(f"inbound:{integration_key}")  # a keyed hash; no address has this form
+
+
+# --- in the task -----------------------------------------------------------------------------------------
 
 
 class ReadAppCalls:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from gateway.flows.services import Services
-from gateway.flows.verdict import GONE, Candidate, Case, Seen
+from gateway.flows.verdict import GONE, Candidate, Case
+from gateway.flows.wording import Seen
 from gateway.storage import accounts, campaigns, connections, facts, links
 from gateway.storage.campaigns import CampaignRow, SetupRow
 from gateway.storage.connections import ConnectionRow

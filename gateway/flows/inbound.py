@@ -32,7 +32,7 @@ from gateway.storage.running import Done, Handler, Outcome, TaskRun
 from gateway.storage.tasks import NewTask, Task, insert_tasks
 from gateway_schemas.records import RecordChange, RecordRef
 
-__all__ = ["accept", "accept_app_call", "app_token", "handlers", "look_at", "tasks_after_activation"]
+__all__ = ["accept", "handlers", "look_at", "tasks_after_activation"]
 
 BATCH = 200
 """Calls that one task reads."""
@@ -67,51 +67,27 @@ async def accept(
     proof = hashlib.sha256(token.encode()).hexdigest()
     expected = row.inbound_token_hash if row is not None and row.integration == integration_key else None
     if not hmac.compare_digest(proof, expected or "-") or row is None or integration is None:
-        raise _unproven()
+        raise unproven()
     if row.state == "disconnected" or row.identity is None or not integration.has("verify_webhook"):
-        raise _unproven()
+        raise unproven()
     connection = await open_connection(services, row, person_waits=True)
     try:
         integration.hooks.verify_webhook(connection=connection, request=request)
     except InvalidSignature as error:
-        raise _unproven() from error
-    call = _new(services, integration, row, request, connections.lane(row))
+        raise unproven() from error
+    call = new_call(services, integration, row, request, connections.lane(row))
     await services.database.writer.submit(store_calls, [call])
 
 
-async def accept_app_call(services: Services, integration_key: str, token: str, request: InboundRequest) -> None:
-    """Store a call for the vendor app as a whole, once, before it is answered.
-
-    Raises:
-        Refused: ``signature_invalid``; nothing is stored.
-    """
-    integration = services.integrations.get(integration_key)
-    expected = app_token(services, integration_key)
-    if (
-        not hmac.compare_digest(token.encode(), expected.encode())
-        or integration is None
-        or not integration.has("verify_app_call")
-    ):
-        raise _unproven()
-    try:
-        integration.hooks.verify_app_call(settings=integration.settings, request=request)
-    except InvalidSignature as error:
-        raise _unproven() from error
-    await services.database.writer.submit(store_calls, [_new(services, integration, None, request, "internal")])
-
-
-def app_token(services: Services, integration_key: str) -> str:
-    """Return the unguessable end of the URL for calls about the vendor app; the same for as long as the vault lives."""
-    return services.vault.email_hash(f"inbound:{integration_key}")  # a keyed hash; no address has this form
-
-
-def _unproven() -> Refused:
+def unproven() -> Refused:
+    """Return the refusal of a call that does not prove where it comes from; it does not say what is wrong."""
     return Refused("signature_invalid", "The URL, or the signature of the call, is not the one that was registered.")
 
 
-def _new(
+def new_call(
     services: Services, integration: Integration, row: ConnectionRow | None, request: InboundRequest, lane: str
 ) -> NewInbound:
+    """Return a call as it is stored: without the headers that carry credentials."""
     body_hash = hashlib.sha256(request.body).hexdigest()
     message = _message_id(integration, request)
     given = message if isinstance(message, str) and 0 < len(message) <= 120 else body_hash

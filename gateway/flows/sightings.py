@@ -5,26 +5,23 @@ judged.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
 
 from gateway.flows import qualification
-from gateway.flows.evidence import ENDED, Found, counts_by_contact
+from gateway.flows.evidence import Found
+from gateway.flows.scene import Scene, all_refs, found_again, relations, set_scene
 from gateway.flows.services import Services
 from gateway.flows.verdict import GONE
-from gateway.storage import campaigns, connections, facts, links, people, referrals, timeline
-from gateway.storage.campaigns import SetupRow
+from gateway.storage import connections, facts, links, people, referrals, timeline
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.facts import RecordState, SeenFact
-from gateway.storage.links import LinkRow, NewLink
-from gateway.storage.people import PersonRow
+from gateway.storage.links import NewLink
 from gateway.storage.tasks import NewTask, insert_tasks
 from gateway.storage.timeline import NewEntry
-from gateway_schemas.manifest import Manifest
-from gateway_schemas.records import Fact, Record, RecordRef
+from gateway_schemas.records import Fact, RecordRef
 
 CONFIRM_SECONDS = 60.0
 """A record must be missing for so long before it is believed to be gone: a conversion takes a moment."""
@@ -45,28 +42,6 @@ def look_at(
         unique_key=f"look:{source}:{person_ids[0]}" if len(person_ids) == 1 else None,
         due_at=due_at,
     )
-
-
-@dataclass(slots=True)
-class _Scene:
-    """What is known inside the transaction."""
-
-    row: ConnectionRow
-    manifest: Manifest
-    found: Found
-    now: datetime
-    links: dict[RecordRef, list[LinkRow]] = field(default_factory=dict)
-    people: dict[str, PersonRow] = field(default_factory=dict)
-    setups: dict[str, SetupRow] = field(default_factory=dict)
-    states: dict[RecordRef, RecordState] = field(default_factory=dict)
-    mine: dict[str, list[LinkRow]] = field(default_factory=dict)
-
-    def referred(self, ref: RecordRef | None) -> list[LinkRow]:
-        """Return the links of a record to referred people."""
-        found = self.links.get(ref, []) if ref is not None else []
-        return [
-            link for link in found if link.person_id in self.people and self.people[link.person_id].role == "referred"
-        ]
 
 
 async def record(
@@ -97,16 +72,16 @@ async def record(
     concerned = set(swept)
     for kind, loser, survivor in sorted(found.merged):
         concerned |= await _follow_merge(conn, row, kind, loser, survivor, now)
-    scene = await _scene(conn, row, integration.manifest, found, now)
-    new_links = [link for record in found.records.values() for link in _relations(scene, record)]
-    new_links += _found_again(scene)
+    scene = await set_scene(conn, row, integration.manifest, found, now)
+    new_links = [link for record in found.records.values() for link in relations(scene, record)]
+    new_links += found_again(scene)
     await links.add(conn, new_links, now)
     back = sorted({link.person_id for link in new_links if scene.people[link.person_id].crm == "gone"})
     await people.set_crm(conn, back, "linked", now)
     await _add_facts(conn, scene, new_links)
     await _note_states(conn, scene, new_links)
     concerned |= {link.person_id for link in new_links}
-    concerned |= {link.person_id for ref in _all_refs(found) for link in scene.referred(ref)}
+    concerned |= {link.person_id for ref in all_refs(found) for link in scene.referred(ref)}
     await _note_gone(conn, scene, {link.person_id for link in new_links if link.how == "converted"})
     await referrals.mark_swept(conn, swept, found.read_at)
     await qualification.apply(conn, services, concerned, now)
@@ -129,80 +104,10 @@ async def _follow_merge(
     return set(who)
 
 
-def _all_refs(found: Found) -> set[RecordRef]:
-    return {*found.records, *found.missing, *(change.ref for change in found.changes)}
-
-
-async def _scene(conn: AsyncConnection, row: ConnectionRow, manifest: Manifest, found: Found, now: datetime) -> _Scene:
-    scene = _Scene(row, manifest, found, now)
-    around = {ref for one in found.records.values() for ref in (one.origin, one.contact) if ref is not None}
-    for link in await links.by_records(conn, row.id, _all_refs(found) | around):
-        scene.links.setdefault(link.ref, []).append(link)
-    scene.people = await people.by_ids(conn, sorted({link.person_id for some in scene.links.values() for link in some}))
-    scene.setups = {one.campaign_id: one for one in await campaigns.setups_of(conn, row.id) if one.role == "referred"}
-    scene.states = await facts.states_of(conn, row.id, _all_refs(found))
-    scene.mine = await links.of_people(conn, sorted(scene.people))
-    return scene
-
-
-# --- whose is it? ----------------------------------------------------------------------------------------
-
-
-def _relations(scene: _Scene, record: Record) -> list[NewLink]:
-    """Return new links of a record: to those from whose record it was made, else to those whose contact's it is."""
-    if record.ref.kind == scene.manifest.contact_kind:
-        return []
-    known = {link.person_id for link in scene.links.get(record.ref, [])}
-    made_from = [link for link in scene.referred(record.origin) if link.how != "contact"]
-    owners = {
-        scene.people[link.person_id].campaign_id
-        for link in (*scene.referred(record.ref), *made_from)
-        if link.how != "contact"
-    }
-    how = {link.person_id: "converted" for link in made_from}
-    for link in scene.referred(record.contact):
-        person = scene.people[link.person_id]
-        if person.campaign_id not in owners and _counts_by_contact(scene, person, record):
-            how.setdefault(person.id, "contact")
-    return [_new_link(scene, record, person, how[person]) for person in sorted(how) if person not in known]
-
-
-def _counts_by_contact(scene: _Scene, person: PersonRow, record: Record) -> bool:
-    """Say whether a record of the person's contact counts: the rule says so, and it was added after the signup."""
-    since = person.signed_up_at.replace(microsecond=0)  # vendors tell whole seconds
-    if record.created_at is None or record.created_at < since:
-        return False
-    return counts_by_contact(scene.manifest, scene.setups.get(person.campaign_id), record.ref.kind)
-
-
-def _new_link(scene: _Scene, record: Record, person_id: str, how: str) -> NewLink:
-    return NewLink(
-        account_id=scene.row.account_id,
-        connection_id=scene.row.id,
-        record_kind=record.ref.kind,
-        record_id=record.ref.id,
-        person_id=person_id,
-        how=how,
-        url=record.url,
-    )
-
-
-def _found_again(scene: _Scene) -> list[NewLink]:
-    """Return links of records that were believed to be gone, and are there: restored, or visible again."""
-    again = [
-        link
-        for one in scene.found.records.values()
-        if one.state not in ENDED and one.merged_into is None
-        for link in scene.links.get(one.ref, [])
-        if link.gone_at is not None
-    ]
-    return [NewLink(**{name: getattr(link, name) for name in NewLink.__struct_fields__}) for link in again]
-
-
 # --- what was seen of it ---------------------------------------------------------------------------------
 
 
-async def _add_facts(conn: AsyncConnection, scene: _Scene, new_links: Sequence[NewLink]) -> None:
+async def _add_facts(conn: AsyncConnection, scene: Scene, new_links: Sequence[NewLink]) -> None:
     whose: dict[RecordRef, set[str]] = {}
     for ref, some in scene.links.items():
         whose.setdefault(ref, set()).update(
@@ -247,7 +152,7 @@ async def _add_facts(conn: AsyncConnection, scene: _Scene, new_links: Sequence[N
     await timeline.add(conn, [*linked, *entries], scene.now)
 
 
-def _seen(scene: _Scene, person_id: str, ref: RecordRef, fact: Fact) -> SeenFact:
+def _seen(scene: Scene, person_id: str, ref: RecordRef, fact: Fact) -> SeenFact:
     return SeenFact(
         person_id=person_id,
         record_kind=ref.kind,
@@ -260,7 +165,7 @@ def _seen(scene: _Scene, person_id: str, ref: RecordRef, fact: Fact) -> SeenFact
     )
 
 
-def _words(scene: _Scene, fact: SeenFact) -> str:
+def _words(scene: Scene, fact: SeenFact) -> str:
     setup = scene.setups.get(scene.people[fact.person_id].campaign_id)
     labels: Mapping[str, str] = setup.resolved.labels if setup is not None else {}
     value = f" {labels.get(f'{fact.fact}:{fact.value}', fact.value)}" if fact.value else ""
@@ -268,7 +173,7 @@ def _words(scene: _Scene, fact: SeenFact) -> str:
     return f"{fact.record_kind.capitalize()} {fact.record_id}: {fact.fact}{value} (seen by {source})."
 
 
-async def _note_states(conn: AsyncConnection, scene: _Scene, new_links: Iterable[NewLink]) -> None:
+async def _note_states(conn: AsyncConnection, scene: Scene, new_links: Iterable[NewLink]) -> None:
     """Keep the newest state of our records, with the fields that a sale value is read from and no others."""
     ours = {*scene.links} | {RecordRef(kind=one.record_kind, id=one.record_id) for one in new_links}
     valued = {one.body.sale_value.field for one in scene.setups.values() if one.body.sale_value is not None}
@@ -304,7 +209,7 @@ async def _note_states(conn: AsyncConnection, scene: _Scene, new_links: Iterable
     await facts.note_states(conn, states)
 
 
-async def _note_gone(conn: AsyncConnection, scene: _Scene, just_converted: set[str]) -> None:
+async def _note_gone(conn: AsyncConnection, scene: Scene, just_converted: set[str]) -> None:
     """Believe that a record is gone once it was missing for a while; one that was converted is not gone."""
     confirm = timedelta(seconds=max(CONFIRM_SECONDS, scene.manifest.settle_seconds))
     gone: set[RecordRef] = set()

@@ -10,21 +10,19 @@ from datetime import datetime, timedelta
 import structlog
 
 from gateway.flows import mishaps, sightings
-from gateway.flows.evidence import Looker, counts_by_contact, look_for_successor
+from gateway.flows.evidence import Looker, look_for_successor
 from gateway.flows.opening import open_connection
+from gateway.flows.piece import Piece
 from gateway.flows.services import Services
 from gateway.sdk.errors import PluginError, Rejected
 from gateway.storage import campaigns, connections, links, people, referrals
 from gateway.storage.campaigns import SetupRow
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
-from gateway.storage.links import LinkRow
-from gateway.storage.people import PersonRow
 from gateway.storage.referrals import Watched
 from gateway.storage.running import Done, Handler, Outcome, Periodic, Retry, TaskRun
 from gateway.storage.tasks import NewTask, Task, insert_tasks
 from gateway_schemas.manifest import Manifest
-from gateway_schemas.records import RecordRef
 
 HEALTHY = timedelta(hours=1)
 UNHEALTHY = timedelta(minutes=5)
@@ -100,7 +98,7 @@ class Sweep:
             mine = await links.of_people(conn, sorted(who))
         if not who:
             return Done()
-        piece = _Piece(
+        piece = Piece(
             row, integration.manifest, {one.campaign_id: one for one in setups if one.role == "referred"}, who, mine
         )
         try:
@@ -149,7 +147,7 @@ class Sweep:
         """Leave it to the next sweep."""
 
 
-async def _look_around(looker: Looker, piece: "_Piece") -> tuple[list[str], Exception | None]:
+async def _look_around(looker: Looker, piece: Piece) -> tuple[list[str], Exception | None]:
     """Look for records that came of the people's, one person after the other; return who is done, and what stopped us.
 
     This costs calls for each person. When the share of the budget ends here, what was found until then is kept.
@@ -163,61 +161,6 @@ async def _look_around(looker: Looker, piece: "_Piece") -> tuple[list[str], Exce
             return done, error
         done.append(person)
     return done, None
-
-
-class _Piece:
-    """People of one look, with what is known of their records."""
-
-    def __init__(
-        self,
-        row: ConnectionRow,
-        manifest: Manifest,
-        setups: dict[str, SetupRow],
-        who: dict[str, PersonRow],
-        mine: dict[str, list[LinkRow]],
-    ) -> None:
-        self.who = who
-        self._row = row
-        self._manifest = manifest
-        self._setups = setups
-        self._mine = mine
-
-    def links_of(self, person_id: str) -> list[LinkRow]:
-        """Return the person's records on this connection that are not gone."""
-        return [
-            link
-            for link in self._mine.get(person_id, [])
-            if link.connection_id == self._row.id and link.gone_at is None
-        ]
-
-    def to_read(self, person_id: str) -> list[RecordRef]:
-        """Return which records are read: watched ones, what they may be made from, and the contact if it matters."""
-        mine = self.links_of(person_id)
-        converted = any(link.how == "converted" for link in mine)
-        watched_kinds = {trigger.record_kind for trigger in self._manifest.triggers}
-        created = {kind for target in self._manifest.targets for kind in target.creates}
-        sources = created - watched_kinds - {self._manifest.contact_kind}
-        reads = {*watched_kinds, *(set() if converted else sources)}
-        if self._needs_contact(person_id) or not any(link.record_kind in reads for link in mine):
-            reads.add(self._manifest.contact_kind)
-        return [link.ref for link in mine if link.record_kind in reads]
-
-    def contacts_to_follow(self, person_id: str) -> list[RecordRef]:
-        """Return the contacts whose other records may qualify this person."""
-        if not self._counts_contact(person_id):
-            return []
-        return [link.ref for link in self.links_of(person_id) if link.record_kind == self._manifest.contact_kind]
-
-    def _needs_contact(self, person_id: str) -> bool:
-        setup = self._setups.get(self.who[person_id].campaign_id)
-        valued = setup.body.sale_value if setup is not None else None
-        return self._counts_contact(person_id) or (
-            valued is not None and valued.record_kind == self._manifest.contact_kind
-        )
-
-    def _counts_contact(self, person_id: str) -> bool:
-        person = self.who[person_id]
-        return person.role == "referred" and counts_by_contact(self._manifest, self._setups.get(person.campaign_id))
 
 
 class PlanSweeps:

@@ -6,11 +6,11 @@ back, a record that is in one of the trigger's reversing states now (by the newe
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
+from gateway.flows.wording import Seen, evidence_of, label_of, name_of, seen_instead
 from gateway_schemas.campaign import QualificationRule
 from gateway_schemas.manifest import Requirement, Trigger
 from gateway_schemas.person import Condition, Explanation
@@ -20,28 +20,6 @@ Through = Literal["created", "converted", "contact"]
 
 GONE = "gone"
 """State of a record that the vendor does not have any more (or does not show): counts as ``deleted``."""
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact that was seen of a record.
-
-    Attributes:
-        at: When it became true by the vendor's clock, where known.
-        seen_at: When we saw it first.
-        source: ``webhook``, ``feed``, ``sweep`` or ``push``.
-    """
-
-    ref: RecordRef
-    name: str
-    value: str | None = None
-    at: datetime | None = None
-    seen_at: datetime
-    source: str
-
-    @property
-    def when(self) -> datetime:
-        """When it became true, as well as we know."""
-        return self.at or self.seen_at
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +113,7 @@ def judge(case: Case) -> Verdict:
         explanation = _explanation(True, trigger.label, chosen.conditions, case.notes)
         return Verdict(qualified=True, record=chosen.candidate.ref, seen=chosen.values, explanation=explanation)
     if not tried:
-        unmet = [Condition(label=_label(one, rule, case.labels), met=False) for one in trigger.requires]
+        unmet = [Condition(label=label_of(one, rule, case.labels), met=False) for one in trigger.requires]
         missing = f"No {trigger.record_kind} of this referral has been seen yet."
         return Verdict(
             qualified=False, explanation=_explanation(False, trigger.label, unmet, [case.cannot, missing, *case.notes])
@@ -191,27 +169,27 @@ def _try(
     latest = 0.0
     for requirement in trigger.requires:
         found = _meeting(requirement, rule, case.accepts, facts.values())
-        label = _label(requirement, rule, case.labels)
+        label = label_of(requirement, rule, case.labels)
         if found is None:
             conditions.append(
-                Condition(label=label, met=False, evidence=_instead(requirement, facts.values(), case.labels))
+                Condition(label=label, met=False, evidence=seen_instead(requirement, facts.values(), case.labels))
             )
         else:
             values[found.name] = found.value
             latest = max(latest, found.when.timestamp())
             conditions.append(
-                Condition(label=label, met=True, evidence=_evidence(found, requirement, rule, case.labels))
+                Condition(label=label, met=True, evidence=evidence_of(found, requirement, rule, case.labels))
             )
     met = sum(condition.met for condition in conditions)
     all_met = met == len(trigger.requires)
     taken_back = _taken_back(trigger, rule, candidate.state)
     if all_met and taken_back is not None:
         still = f"The {trigger.record_kind} still stands"
-        conditions.append(Condition(label=still, met=False, evidence=f"{_name(candidate.ref)} is {taken_back} now"))
+        conditions.append(Condition(label=still, met=False, evidence=f"{name_of(candidate.ref)} is {taken_back} now"))
     if candidate.claimed_by is not None:
         free = f"The {trigger.record_kind} has qualified no other referral of this campaign"
         conditions.append(
-            Condition(label=free, met=False, evidence=f"{_name(candidate.ref)} has qualified {candidate.claimed_by}")
+            Condition(label=free, met=False, evidence=f"{name_of(candidate.ref)} has qualified {candidate.claimed_by}")
         )
     rank = (_ORDER.index(candidate.through), latest if all_met else 0.0, candidate.ref.kind, candidate.ref.id.rjust(40))
     return _Trial(
@@ -242,44 +220,6 @@ def _taken_back(trigger: Trigger, rule: QualificationRule, state: str | None) ->
     if state == GONE:
         return "deleted" if "deleted" in trigger.reversed_by else None
     return state if state in trigger.reversed_by else None
-
-
-def _label(requirement: Requirement, rule: QualificationRule, labels: dict[str, str]) -> str:
-    label = requirement.label or requirement.fact.replace("_", " ").capitalize()
-    if requirement.parameter is None or (chosen := rule.parameters.get(requirement.parameter)) is None:
-        return label
-    later = " or a later one" if rule.match == "or_later" else ""
-    return f"{label}: {_word(labels, requirement, chosen)}{later}"
-
-
-def _word(labels: dict[str, str], requirement: Requirement, value: str | None) -> str:
-    return labels.get(f"{requirement.parameter}:{value}", value or "")
-
-
-def _evidence(found: Seen, requirement: Requirement, rule: QualificationRule, labels: dict[str, str]) -> str:
-    what = f"{found.name.replace('_', ' ')} {_word(labels, requirement, found.value)}".rstrip()
-    chosen = rule.parameters.get(requirement.parameter or "")
-    passed = ", which comes later" if chosen is not None and found.value != chosen else ""
-    return f"{_name(found.ref)}: {what}{passed}, {_when(found)} (seen by {found.source})"
-
-
-def _instead(requirement: Requirement, facts: Iterable[Seen], labels: dict[str, str]) -> str | None:
-    """Say what was seen of a requirement with a value, when it is none that counts."""
-    named = sorted(
-        (fact for fact in facts if fact.name == requirement.fact), key=lambda fact: (fact.when, fact.value or "")
-    )
-    if not named:
-        return None
-    values = ", ".join(_word(labels, requirement, fact.value) for fact in named)
-    return f"{_name(named[0].ref)}: seen so far: {values}"
-
-
-def _name(ref: RecordRef) -> str:
-    return f"{ref.kind} {ref.id}"
-
-
-def _when(found: Seen) -> str:
-    return f"{found.when:%Y-%m-%d %H:%M} UTC"
 
 
 def _explanation(

@@ -7,7 +7,8 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from gateway.flows.inbound import app_token, store_calls
+from gateway.flows.app_calls import app_token
+from gateway.flows.inbound import store_calls
 from gateway.sdk.errors import RetryLater
 from gateway.sdk.inbound import Hint, Uninstalled
 from gateway.storage import checkpoints, connections
@@ -363,3 +364,12 @@ async def test_a_settled_referral_is_swept_no_more(gateway):
     gateway.crm.calls.clear()
     await gateway.later(hours=5)
     assert not [call for call in gateway.crm.calls if call[0] == "read"]
+
+
+async def test_what_was_not_read_when_a_connection_ends_is_forgotten(gateway):
+    await gateway.post(message("m1", RecordChange(ref=DEAL)))
+    await gateway.call("DELETE", "/v1/connections/con_1")
+    (stored,) = await gateway.inbound()
+    assert (stored.request, stored.summary) == (None, {"not_read": "disconnected"})
+    await gateway.later(days=31)
+    assert await gateway.inbound() == []
