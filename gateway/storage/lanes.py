@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, literal_column, or_, select, update
 
 from gateway.storage.engine import AsyncConnection, among, insert, now_micros
 from gateway.storage.tables import lanes, tasks
@@ -19,6 +19,11 @@ PRIORITIES = (0, 1, 2, 3)
 """Signup, inbound and qualification, status write, bulk."""
 
 SECOND = 1_000_000
+
+# literals: in a plan that PostgreSQL keeps for any value of a parameter it could not use the partial indexes
+AVAILABLE: ColumnElement[bool] = tasks.c.state == literal_column("'available'")
+RUNNING: ColumnElement[bool] = tasks.c.state == literal_column("'running'")
+PARKED: ColumnElement[bool] = tasks.c.state == literal_column("'parked'")
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -154,7 +159,7 @@ def _has_due(conn: AsyncConnection) -> ColumnElement[bool]:
         select(literal(1))
         .where(
             tasks.c.lane == lanes.c.id,
-            tasks.c.state == "available",
+            AVAILABLE,
             tasks.c.priority.in_(PRIORITIES),
             tasks.c.due_at <= now_micros(conn),
         )

@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from gateway.storage.columns import Json, UtcTime, new_id
 from gateway.storage.engine import AsyncConnection, among, insert, now_micros
-from gateway.storage.lanes import PRIORITIES, create_lanes
+from gateway.storage.lanes import AVAILABLE, PARKED, PRIORITIES, create_lanes
 from gateway.storage.tables import attempts, tasks
 from gateway.storage.writer import touch
 
@@ -169,7 +169,7 @@ async def park_available(
     """Park all waiting tasks that fit every given condition; return how many. At least one condition is needed."""
     chosen = _chosen(conn, lane=lane, kind=kind, account_id=account_id, ids=ids)
     parked = await conn.execute(
-        update(tasks).where(tasks.c.state == "available", chosen).values(state="parked", park_cause=cause, error=error)
+        update(tasks).where(AVAILABLE, chosen).values(state="parked", park_cause=cause, error=error)
     )
     return parked.rowcount
 
@@ -179,7 +179,7 @@ async def release_parked(conn: AsyncConnection, park_cause: str, limit: int = 50
 
     Call again until it answers 0, each time in a transaction of its own: thousands of tasks then hold up nobody.
     """
-    parked = and_(tasks.c.state == "parked", tasks.c.park_cause == park_cause)
+    parked = and_(PARKED, tasks.c.park_cause == park_cause)
     ids = list((await conn.execute(select(tasks.c.id).where(parked).order_by(tasks.c.id).limit(limit))).scalars())
     if ids:
         await supersede(conn, ids)
@@ -288,7 +288,7 @@ async def count_tasks(
 
 async def oldest_due(conn: AsyncConnection) -> datetime | None:
     """Return since when the task that has waited longest is due, lanes that are held or paused included."""
-    statement = select(func.min(tasks.c.due_at)).where(tasks.c.state == "available", tasks.c.due_at <= now_micros(conn))
+    statement = select(func.min(tasks.c.due_at)).where(AVAILABLE, tasks.c.due_at <= now_micros(conn))
     oldest: datetime | None = (await conn.execute(statement)).scalar_one()
     return oldest
 

@@ -4,6 +4,7 @@ Each function takes a list and is given to ``Writer.submit``, so that all lanes 
 checks first which leases still stand: a late owner changes nothing.
 """
 
+import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import cache
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from sqlalchemy import BigInteger, Text, TextClause, bindparam, literal, select,
 
 from gateway.storage.columns import Json
 from gateway.storage.engine import NOW, AsyncConnection, among, insert, now_micros, now_parameter
-from gateway.storage.lanes import PRIORITIES, SECOND, Lane, Lease, hold, owned
+from gateway.storage.lanes import PRIORITIES, RUNNING, SECOND, Lane, Lease, hold, owned
 from gateway.storage.tables import attempts, tasks
 from gateway.storage.tasks import TASK_COLUMNS, Task, supersede
 from gateway.storage.writer import touch
@@ -198,16 +199,20 @@ async def finish(conn: AsyncConnection, items: Sequence[Finish]) -> list[bool]:
 async def put_back(conn: AsyncConnection, lanes: Collection[str], status: str, *, at_work: Collection[str] = ()) -> int:
     """Make the tasks available that a former owner left running; their attempts stay counted. Return how many.
 
+    A task that was lost before waits a while: if one of those that ran together ends its process each time, they are
+    spread out, and the others do not use up their attempts beside it.
+
     Args:
         conn: A transaction in which the caller owns ``lanes``.
         lanes: Lanes in which nothing but ``at_work`` is at work.
         status: Noted for their attempts: ``lost`` (the process died or froze) or ``stopped``.
         at_work: Tasks to be left alone.
     """
-    left = select(tasks.c.id).where(among(conn, tasks.c.lane, lanes), tasks.c.state == "running")
-    ids = [task for task in (await conn.execute(left)).scalars() if task not in at_work]
-    if not ids:
+    left = select(tasks.c.id, tasks.c.attempt - tasks.c.uncounted).where(among(conn, tasks.c.lane, lanes), RUNNING)
+    tries = {task: number for task, number in await conn.execute(left) if task not in at_work}
+    if not tries:
         return 0
+    ids = list(tries)
     noted = select(tasks.c.id, tasks.c.attempt, tasks.c.started_at, literal(status)).where(among(conn, tasks.c.id, ids))
     await conn.execute(
         insert(conn, attempts)
@@ -215,11 +220,23 @@ async def put_back(conn: AsyncConnection, lanes: Collection[str], status: str, *
         .on_conflict_do_nothing(index_elements=[attempts.c.task_id, attempts.c.number])
     )
     await supersede(conn, ids)
+    waits = {task: _lost_seconds(number) for task, number in tries.items() if number > 1 and status == "lost"}
+    if waits:
+        await conn.execute(
+            update(tasks)
+            .where(tasks.c.id == bindparam("task"))
+            .values(due_at=now_micros(conn) + bindparam("wait", type_=BigInteger)),
+            [{"task": task, "wait": round(seconds * SECOND)} for task, seconds in waits.items()],
+        )
     await conn.execute(
         update(tasks).where(among(conn, tasks.c.id, ids), tasks.c.state == "running").values(state="available")
     )
     touch(conn, lanes)
     return len(ids)
+
+
+def _lost_seconds(tries: int, spread: Callable[[], float] = random.random) -> float:
+    return min(5.0 * (tries - 1), 30.0) * (0.5 + spread())
 
 
 async def _running(conn: AsyncConnection, ids: Collection[str]) -> set[tuple[str, int]]:

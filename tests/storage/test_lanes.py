@@ -1,11 +1,14 @@
 """One owner a lane; an owner that is late changes nothing."""
 
 import asyncio
+import re
 from datetime import timedelta
 
+import asyncpg
 import pytest
+from sqlalchemy import event
 
-from gateway.storage import lanes, transitions
+from gateway.storage import lanes, tasks, transitions
 from gateway.storage.engine import Database
 from gateway.storage.lanes import Lease
 from gateway.storage.transitions import Finish, Steps, Take, Wanted, find_due_tasks
@@ -186,6 +189,31 @@ async def test_steps_are_saved_with_their_writes_and_survive_a_crash(queue, new_
     await queue.write(transitions.put_back, ["internal"], "lost")
     assert (await take(queue, lease, task_id)).tasks[0].steps == {"person": 7}
     assert await queue.read(lanes.get_lane, "written") is not None
+
+
+async def test_plans_that_postgresql_keeps_use_the_partial_indexes(postgresql_url, clock, new_task, make_queue):
+    """Else a plan made while there were few tasks would read through millions of finished ones, for each lane."""
+    queue = make_queue(await Database.open(postgresql_url, clock))
+    await queue.store(new_task())
+    statements = []
+    for engine in (queue.db._reading, queue.db._writing):
+        event.listen(engine.sync_engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
+    await queue.read(lanes.find_due, "me")
+    await claim(queue, "me", "internal")
+    await queue.write(transitions.put_back, ["internal"], "lost")
+    await queue.write(tasks.release_parked, "setup")
+    await queue.write(tasks.park_available, "setup", "gone", lane="internal")
+    await queue.read(tasks.oldest_due)
+    await queue.db.close()
+    connection = await asyncpg.connect(postgresql_url)
+    await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+    for number, statement in enumerate(statements):
+        await connection.execute(f"PREPARE kept{number} AS {statement}")
+        nulls = ", ".join(["NULL"] * len(set(re.findall(r"\$\d+", statement))))
+        plan = [row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE kept{number}({nulls})".replace("()", ""))]
+        assert not [line for line in plan if "Seq Scan on tasks" in line], statement
+    await connection.close()
+    assert len(statements) == 6
 
 
 async def test_a_newer_task_stored_just_now_elsewhere_wins(postgresql_url, clock, new_task, make_queue, monkeypatch):

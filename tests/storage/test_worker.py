@@ -388,10 +388,25 @@ async def test_a_task_that_ends_its_process_each_time_fails_at_last(queue, new_t
         await queue.write(put_back, ["internal"], "lost")
         await queue.write(lanes.release, [lease])
     handler = Recorder()
+    queue.db.clock.advance(timedelta(seconds=8))
     await drain(queue, handler)
     assert handler.ran == []
     assert handler.failures == ["attempts used up: the process ended during the last one"]
     assert await queue.states(task_id) == ["failed"]
+
+
+async def test_tasks_that_are_lost_together_again_and_again_are_spread_out(queue, new_task):
+    """One of them may be what ends their process; the others must not use up their attempts beside it."""
+    ids = await queue.store(*(new_task(str(i)) for i in range(20)))
+    for lost_before in (False, True):
+        (lease,) = await queue.write(lanes.claim, "dead", ["internal"], 10)
+        await queue.db.writer.submit(take, [Take(lease, ids)])
+        await queue.write(put_back, ["internal"], "lost")
+        await queue.write(lanes.release, [lease])
+        waits = [((await queue.get(i)).due_at - queue.db.clock.now()).total_seconds() for i in ids]
+        assert min(waits) > 2 if lost_before else max(waits) <= 0
+    assert max(waits) < 8
+    assert max(waits) - min(waits) > 1
 
 
 async def test_an_owner_that_cannot_renew_breaks_off_its_work(queue, new_task):
