@@ -224,7 +224,14 @@ class Worker:
         async with self._database.read() as conn:
             due = await schedules.due(conn, self._periodic)
         for key in sorted(due):
-            await self._database.writer.run(partial(self._win, self._periodic[key]), bounded=False)
+            try:
+                await self._database.writer.run(partial(self._win, self._periodic[key]), bounded=False)
+            except StorageUnavailable:
+                raise
+            except Exception:
+                if self._draining:
+                    raise
+                log.exception("periodic.failed", schedule=key)  # stays due; the queue goes on
 
     async def _ensure_schedules(self, conn: AsyncConnection) -> None:
         for schedule in self._periodic.values():

@@ -786,3 +786,19 @@ async def test_a_period_whose_tasks_cannot_be_made_is_not_used_up(queue, new_tas
         await drain(queue, Recorder(), periodic=periodic)
     broken = False
     assert await drain(queue, Recorder(), periodic=periodic) == 1
+
+
+async def test_periodic_work_that_fails_stops_neither_other_periodic_work_nor_the_queue(queue, other, new_task):
+    async def broken(conn, now):
+        raise ZeroDivisionError
+
+    async def make_tasks(conn, now):
+        await tasks.insert_tasks(conn, [new_task("sweep", lane="sweeps")], now)
+
+    handler = Recorder()
+    periodic = [Periodic("a broken one", 60, broken), Periodic("sweep", 60, make_tasks)]
+    await queue.store(new_task("later", due_at=queue.db.clock.now() + timedelta(seconds=30)))
+    async with Running(make_worker(queue, handler, periodic=periodic)):
+        await until(lambda: handler.ran == ["sweep"])
+        queue.db.clock.advance(timedelta(seconds=30))
+        await until(lambda: handler.ran == ["sweep", "later"])
