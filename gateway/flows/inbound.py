@@ -150,6 +150,7 @@ def read_task(connection_id: str, account_id: str | None, lane: str, refs: Seque
         priority=1,
         exclusive_key=f"inbound:{connection_id}",
         unique_key=None if refs else f"inbound:{connection_id}",
+        max_attempts=5,
     )
 
 
@@ -168,7 +169,9 @@ class Read:
             row = await connections.get(conn, run.task.args["connection"])
             if row is None:
                 return Done()
-            waiting = await inbound.unread(conn, integration=row.integration, connection_id=row.id, limit=BATCH)
+            # fewer after each failure, so that one call which cannot be followed is found out
+            size = max(1, BATCH // 10 ** (run.task.tries - 1))
+            waiting = await inbound.unread(conn, integration=row.integration, connection_id=row.id, limit=size)
         integration = self._services.integrations.get(row.integration)
         hints = [RecordRef(kind=one["kind"], id=one["id"]) for one in run.task.args.get("refs", ())]
         if row.state == "disconnected" or integration is None:
@@ -205,7 +208,14 @@ class Read:
         return apply
 
     async def failed(self, conn: AsyncConnection, task: Task, error: str, now: datetime) -> None:
-        """Keep the calls unread: the next call, or the sweep, leads to what they said."""
+        """Give up the call that could not be followed and go on with the others; a sweep finds what it said."""
+        row = await connections.get(conn, task.args["connection"])
+        if row is None or task.args.get("refs"):
+            return
+        waiting = await inbound.unread(conn, integration=row.integration, connection_id=row.id, limit=1)
+        await inbound.reduce(conn, {call.id: {"failed": True} for call in waiting}, now)
+        if await inbound.any_unread(conn, integration=row.integration, connection_id=row.id):
+            await insert_tasks(conn, [read_task(row.id, row.account_id, task.lane)], now)
 
 
 def _read(integration: Integration, connection: Connection, call: Unread) -> list[RecordChange] | None:

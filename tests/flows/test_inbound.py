@@ -373,3 +373,19 @@ async def test_what_was_not_read_when_a_connection_ends_is_forgotten(gateway):
     assert (stored.request, stored.summary) == (None, {"not_read": "disconnected"})
     await gateway.later(days=31)
     assert await gateway.inbound() == []
+
+
+async def test_a_call_that_cannot_be_followed_is_given_up_and_the_others_are_read(gateway):
+    bad, good = gateway.crm.add("deal", "bad"), gateway.crm.add("deal", 1)
+    await gateway.person("victim", records=(bad,), swept_at=gateway.now)
+    fred = await gateway.person(records=(good,), swept_at=gateway.now)
+    gateway.crm.unreadable = {"bad"}
+    gateway.crm.win(good)
+    gateway.crm.feed.clear()
+    await gateway.deliver()
+    for _ in range(8):
+        await gateway.later(minutes=6)
+    assert await gateway.states(fred) == ["qualified"]
+    summaries = [row.summary for row in await gateway.inbound()]
+    assert summaries.count({"failed": True}) == 1
+    assert None not in summaries
