@@ -35,9 +35,9 @@ from gateway.api import (
     signups,
 )
 from gateway.api.problems import problem_response
-from gateway.flows import budget, opening
 from gateway.flows import handlers as flows
-from gateway.flows.host import AccountHost
+from gateway.flows.connections import budget, opening
+from gateway.flows.connections.host import AccountHost
 from gateway.flows.services import Services
 from gateway.plugins import Registry, discover
 from gateway.sdk.clock import Clock

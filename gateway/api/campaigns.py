@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller, check_host_id
-from gateway.flows import campaign as flow
+from gateway.flows.campaigns import campaign as flow
 from gateway.flows.services import Services
 from gateway_schemas.base import Page
 from gateway_schemas.campaign import Campaign, CampaignInput

@@ -8,10 +8,10 @@ from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
-from gateway.flows import connect, disconnect, installations, steps
 from gateway.flows.accounts import existing
-from gateway.flows.connect_steps import shown
-from gateway.flows.health import health_of
+from gateway.flows.connections import connect, disconnect, installations, steps
+from gateway.flows.connections.connect_steps import shown
+from gateway.flows.connections.health import health_of
 from gateway.flows.services import Services
 from gateway.storage import connections
 from gateway.storage.connections import ConnectionRow

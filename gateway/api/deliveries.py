@@ -8,7 +8,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, Parameter, QueryParam
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
-from gateway.flows import delivery_log, replay
+from gateway.flows.notify import delivery_log, replay
 from gateway.flows.services import Services
 from gateway.storage.delivery_log import Filter
 from gateway.storage.redelivery import Chosen

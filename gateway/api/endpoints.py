@@ -9,8 +9,8 @@ from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
-from gateway.flows import endpoint_checks, endpoints
-from gateway.flows.envelopes import as_endpoint
+from gateway.flows.notify import endpoint_checks, endpoints
+from gateway.flows.notify.envelopes import as_endpoint
 from gateway.flows.services import Services
 from gateway.storage.endpoints import EndpointRow
 from gateway_schemas.account import Scope

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, Parameter
 
 from gateway.api.auth import Caller
-from gateway.flows import feed
+from gateway.flows.notify import feed
 from gateway.flows.services import Services
 from gateway_schemas.events import EventFeed
 

@@ -6,7 +6,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
-from gateway.flows import vendor_lists as flow
+from gateway.flows.campaigns import vendor_lists as flow
 from gateway.flows.services import Services
 from gateway.storage import connections
 from gateway.storage.connections import ConnectionRow

@@ -6,7 +6,8 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gateway.flows import app_calls, inbound
+from gateway.flows.connections import app_calls
+from gateway.flows.referrals import inbound
 from gateway.flows.services import Services
 from gateway.sdk.inbound import InboundRequest
 

@@ -5,7 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
 from gateway.api.auth import Caller
-from gateway.flows import ledger as flow
+from gateway.flows.people import ledger as flow
 from gateway.flows.services import Services
 from gateway_schemas.events import Ledger
 

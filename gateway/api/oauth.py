@@ -13,8 +13,8 @@ from litestar.params import FromPath
 from gateway.api.connections import CLAIM_COOKIE
 from gateway.api.problems import refused_for
 from gateway.errors import Refused
-from gateway.flows import installations, oauth
-from gateway.flows.installations import Installed
+from gateway.flows.connections import installations, oauth
+from gateway.flows.connections.installations import Installed
 from gateway.flows.services import Services
 from gateway.sdk.inbound import InboundRequest
 from gateway.storage.connections import ConnectionRow

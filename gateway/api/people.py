@@ -13,10 +13,10 @@ from gateway.api.auth import Caller
 from gateway.api.bodies import StatusUpdatesOperation
 from gateway.api.signups import MAX_BATCH, json_body
 from gateway.errors import invalid
-from gateway.flows import people as flow
-from gateway.flows import status_updates
-from gateway.flows.intake import nul_in
+from gateway.flows.people import people as flow
+from gateway.flows.people import status_updates
 from gateway.flows.services import Services
+from gateway.flows.signups.intake import nul_in
 from gateway_schemas.base import Page
 from gateway_schemas.manifest import Role
 from gateway_schemas.person import Person, PersonPatch, StatusResults, StatusUpdates, Timeline

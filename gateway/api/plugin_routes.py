@@ -14,7 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from gateway.api.auth import Caller
 from gateway.errors import Refused
-from gateway.flows import opening
+from gateway.flows.connections import opening
 from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.routes import Call, Route

@@ -5,7 +5,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from gateway.api.auth import Caller
-from gateway.flows import qualification, sales
+from gateway.flows.referrals import qualification
+from gateway.flows.rewards import sales
 from gateway.flows.services import Services
 from gateway_schemas.person import Explanation, QualificationInput, Sale, SaleInput
 

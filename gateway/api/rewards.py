@@ -8,7 +8,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, Parameter, QueryParam
 
 from gateway.api.auth import Caller
 from gateway.errors import not_found
-from gateway.flows import rewards
+from gateway.flows.rewards import rewards
 from gateway.flows.services import Services
 from gateway_schemas.base import Page
 from gateway_schemas.campaign import Reward, RewardDecision

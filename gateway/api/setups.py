@@ -7,8 +7,8 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from gateway.api.auth import Caller
 from gateway.errors import Refused
-from gateway.flows import preview as previews
-from gateway.flows import setup as flow
+from gateway.flows.campaigns import preview as previews
+from gateway.flows.campaigns import setup as flow
 from gateway.flows.services import Services
 from gateway_schemas.campaign import Preview, PreviewInput, Setup, SetupInput
 from gateway_schemas.manifest import Role

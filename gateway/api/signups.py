@@ -11,8 +11,8 @@ from litestar.params import FromPath, JSONBody
 from gateway.api.auth import Caller
 from gateway.api.bodies import SignupsOperation
 from gateway.errors import Refused, invalid
-from gateway.flows import signup as flow
 from gateway.flows.services import Services
+from gateway.flows.signups import signup as flow
 from gateway_schemas.problem import FieldProblem
 from gateway_schemas.signup import IdempotencyKey, ReleaseInput, ReleaseResult, SignupBatch, SignupResults
 

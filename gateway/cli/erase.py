@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from gateway.app import open_services
-from gateway.flows import erase as flow
+from gateway.flows.people import erase as flow
 from gateway.settings import Settings, load
 
 

@@ -1,10 +1,31 @@
 """Every task kind and every periodic piece of work, joined: one line a flow."""
 
-from gateway.flows import app_calls, attention, disconnect, feeds, inbound, installations, keepalive, notify, push, rewards, signup, status, subscriptions, sweep
+from gateway.flows.campaigns import attention
+from gateway.flows.connections import app_calls, disconnect, installations, keepalive
+from gateway.flows.notify import notify
+from gateway.flows.people import status
+from gateway.flows.referrals import feeds, inbound, subscriptions, sweep
+from gateway.flows.rewards import rewards
 from gateway.flows.services import Services
+from gateway.flows.signups import push, signup
 from gateway.storage.running import Handler, Periodic
 
-FLOWS = (signup, push, status, inbound, app_calls, subscriptions, feeds, sweep, rewards, notify, disconnect, keepalive, installations, attention)
+FLOWS = (
+    signup,
+    push,
+    status,
+    inbound,
+    app_calls,
+    subscriptions,
+    feeds,
+    sweep,
+    rewards,
+    notify,
+    disconnect,
+    keepalive,
+    installations,
+    attention,
+)
 
 
 def handlers(services: Services) -> dict[str, Handler]:

@@ -5,7 +5,8 @@ from datetime import datetime
 
 import structlog
 
-from gateway.flows import attention, reauth
+from gateway.flows.campaigns import attention
+from gateway.flows.connections import reauth
 from gateway.sdk import errors
 from gateway.storage.campaigns import SetupRow
 from gateway.storage.connections import ConnectionRow

@@ -42,7 +42,9 @@ lanes = Table(
     Column("lease_until", UtcTime),
     Column("paused_until", UtcTime),  # a wait that the vendor asked for (429) outlives the owner
     Column("held", String(64)),  # why nothing runs: needs_reauth, disconnected; null = runs
-    Index("ix_lanes_owner", "owner", sqlite_where=text("owner is not null"), postgresql_where=text("owner is not null")),
+    Index(
+        "ix_lanes_owner", "owner", sqlite_where=text("owner is not null"), postgresql_where=text("owner is not null")
+    ),
 )
 
 tasks = Table(
@@ -57,8 +59,12 @@ tasks = Table(
     Column("exclusive_key", String(200)),  # two tasks of one lane with the same key never run together
     Column("unique_key", String(200)),  # at most one task waits under this key
     Column("state", String(16), nullable=False),  # available running done failed cancelled parked
-    Column("attempt", Integer, nullable=False, server_default="0"),  # number of the latest attempt, counted before it starts
-    Column("uncounted", Integer, nullable=False, server_default="0"),  # attempts that use up none: told to wait, held, parked
+    Column(
+        "attempt", Integer, nullable=False, server_default="0"
+    ),  # number of the latest attempt, counted before it starts
+    Column(
+        "uncounted", Integer, nullable=False, server_default="0"
+    ),  # attempts that use up none: told to wait, held, parked
     Column("max_attempts", Integer, nullable=False),
     Column("due_at", UtcTime, nullable=False),
     Column("started_at", UtcTime),  # when the latest attempt began
@@ -67,12 +73,43 @@ tasks = Table(
     Column("error", Text),
     Column("created_at", UtcTime, nullable=False),
     Column("finished_at", UtcTime),
-    Index("ix_tasks_due", "lane", "priority", "due_at", sqlite_where=text("state = 'available'"), postgresql_where=text("state = 'available'")),
-    Index("ix_tasks_running", "lane", sqlite_where=text("state = 'running'"), postgresql_where=text("state = 'running'")),
-    Index("ix_tasks_parked", "park_cause", sqlite_where=text("state = 'parked'"), postgresql_where=text("state = 'parked'")),
-    Index("ix_tasks_finished", "finished_at", sqlite_where=text("finished_at is not null"), postgresql_where=text("finished_at is not null")),
-    Index("ix_tasks_pushes", "account_id", "id", sqlite_where=text("kind in ('push_signup', 'push_status')"), postgresql_where=text("kind in ('push_signup', 'push_status')")),
-    Index("uq_tasks_unique_key", "unique_key", unique=True, sqlite_where=text("state = 'available' and unique_key is not null"), postgresql_where=text("state = 'available' and unique_key is not null")),
+    Index(
+        "ix_tasks_due",
+        "lane",
+        "priority",
+        "due_at",
+        sqlite_where=text("state = 'available'"),
+        postgresql_where=text("state = 'available'"),
+    ),
+    Index(
+        "ix_tasks_running", "lane", sqlite_where=text("state = 'running'"), postgresql_where=text("state = 'running'")
+    ),
+    Index(
+        "ix_tasks_parked",
+        "park_cause",
+        sqlite_where=text("state = 'parked'"),
+        postgresql_where=text("state = 'parked'"),
+    ),
+    Index(
+        "ix_tasks_finished",
+        "finished_at",
+        sqlite_where=text("finished_at is not null"),
+        postgresql_where=text("finished_at is not null"),
+    ),
+    Index(
+        "ix_tasks_pushes",
+        "account_id",
+        "id",
+        sqlite_where=text("kind in ('push_signup', 'push_status')"),
+        postgresql_where=text("kind in ('push_signup', 'push_status')"),
+    ),
+    Index(
+        "uq_tasks_unique_key",
+        "unique_key",
+        unique=True,
+        sqlite_where=text("state = 'available' and unique_key is not null"),
+        postgresql_where=text("state = 'available' and unique_key is not null"),
+    ),
 )
 
 attempts = Table(
@@ -328,23 +365,66 @@ people = Table(
     Column("sale_currency", String(3)),
     Column("qualified_at", UtcTime),
     Column("qualified_by", Json),  # rule, record and values seen
-    Column("manual", Boolean, nullable=False, server_default=text("false")),  # qualified or reversed by hand: the CRM does not change it
+    Column(
+        "manual", Boolean, nullable=False, server_default=text("false")
+    ),  # qualified or reversed by hand: the CRM does not change it
     Column("sequence", BigInteger, nullable=False, server_default="0"),
     Column("swept_at", UtcTime),
     Column("signed_up_at", UtcTime, nullable=False),
-    Column("accepted_at", UtcTime),  # when we answered 202 for the signup: the ledger's day; null for a person who is only named or imported
+    Column(
+        "accepted_at", UtcTime
+    ),  # when we answered 202 for the signup: the ledger's day; null for a person who is only named or imported
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
-    Index("uq_people_email", "account_id", "campaign_id", "role", "email_hash", unique=True, sqlite_where=text("email_hash is not null"), postgresql_where=text("email_hash is not null")),
-    Index("uq_people_external_id", "account_id", "campaign_id", "role", "external_id", unique=True, sqlite_where=text("external_id is not null"), postgresql_where=text("external_id is not null")),
-    Index("uq_people_code", "account_id", "campaign_id", "role", "code", unique=True, sqlite_where=text("code is not null"), postgresql_where=text("code is not null")),
+    Index(
+        "uq_people_email",
+        "account_id",
+        "campaign_id",
+        "role",
+        "email_hash",
+        unique=True,
+        sqlite_where=text("email_hash is not null"),
+        postgresql_where=text("email_hash is not null"),
+    ),
+    Index(
+        "uq_people_external_id",
+        "account_id",
+        "campaign_id",
+        "role",
+        "external_id",
+        unique=True,
+        sqlite_where=text("external_id is not null"),
+        postgresql_where=text("external_id is not null"),
+    ),
+    Index(
+        "uq_people_code",
+        "account_id",
+        "campaign_id",
+        "role",
+        "code",
+        unique=True,
+        sqlite_where=text("code is not null"),
+        postgresql_where=text("code is not null"),
+    ),
     Index("ix_people_account", "account_id", "id"),
     Index("ix_people_referrer_id", "referrer_id"),
     Index("ix_people_email_hash", "email_hash"),
     Index("ix_people_ledger", "account_id", "accepted_at", "crm"),
     Index("ix_people_accepted_at", "accepted_at"),
-    Index("ix_people_held", "account_id", "crm_cause", sqlite_where=text("crm = 'held'"), postgresql_where=text("crm = 'held'")),
-    Index("ix_people_open", "account_id", "swept_at", sqlite_where=text("role = 'referred' and crm = 'linked'"), postgresql_where=text("role = 'referred' and crm = 'linked'")),
+    Index(
+        "ix_people_held",
+        "account_id",
+        "crm_cause",
+        sqlite_where=text("crm = 'held'"),
+        postgresql_where=text("crm = 'held'"),
+    ),
+    Index(
+        "ix_people_open",
+        "account_id",
+        "swept_at",
+        sqlite_where=text("role = 'referred' and crm = 'linked'"),
+        postgresql_where=text("role = 'referred' and crm = 'linked'"),
+    ),
 )
 
 pushes = Table(
@@ -439,7 +519,13 @@ inbound = Table(
     Column("summary", Json),  # ids, types and times
     Column("read_at", UtcTime),
     Index("ix_inbound_received_at", "received_at"),
-    Index("ix_inbound_unread", "connection_id", "id", sqlite_where=text("read_at is null"), postgresql_where=text("read_at is null")),
+    Index(
+        "ix_inbound_unread",
+        "connection_id",
+        "id",
+        sqlite_where=text("read_at is null"),
+        postgresql_where=text("read_at is null"),
+    ),
 )
 
 timeline = Table(
@@ -495,7 +581,12 @@ rewards = Table(
     Column("updated_at", UtcTime, nullable=False),
     UniqueConstraint("referred_id", "rule_key", "cause"),
     Index("ix_rewards_account", "account_id", "id"),
-    Index("ix_rewards_due", "due_at", sqlite_where=text("state = 'held' and due_at is not null"), postgresql_where=text("state = 'held' and due_at is not null")),
+    Index(
+        "ix_rewards_due",
+        "due_at",
+        sqlite_where=text("state = 'held' and due_at is not null"),
+        postgresql_where=text("state = 'held' and due_at is not null"),
+    ),
 )
 
 # --- events out (storage/events.py, storage/endpoints.py) ----------------------------------------
@@ -512,7 +603,9 @@ events = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("data", Json, nullable=False),
     Column("position", BigInteger, unique=True),  # given by the fan-out; null until then
-    Index("ix_events_unpositioned", "id", sqlite_where=text("position is null"), postgresql_where=text("position is null")),
+    Index(
+        "ix_events_unpositioned", "id", sqlite_where=text("position is null"), postgresql_where=text("position is null")
+    ),
     Index("ix_events_occurred_at", "occurred_at"),
     Index("ix_events_account", "account_id", "position"),
 )

@@ -13,9 +13,11 @@ import structlog.testing
 from sqlalchemy import insert, select, update
 
 from gateway import hookimpl
-from gateway.flows import notify, push, signup, status
-from gateway.flows.host import AccountHost
+from gateway.flows.connections.host import AccountHost
+from gateway.flows.notify import notify
+from gateway.flows.people import status
 from gateway.flows.services import Services
+from gateway.flows.signups import push, signup
 from gateway.plugins import Integration, Registry
 from gateway.sdk import errors
 from gateway.sdk.clock import Clock

@@ -2,8 +2,8 @@
 
 from sqlalchemy import insert, select, update
 
-from gateway.flows import status_updates
-from gateway.flows.erase import erase
+from gateway.flows.people import status_updates
+from gateway.flows.people.erase import erase
 from gateway.storage.tables import (
     attempts,
     connections,
@@ -151,7 +151,7 @@ async def test_a_push_under_way_stops_when_its_person_is_erased(toy):
 async def test_the_same_address_of_another_account_stays(toy):
     from sqlalchemy import insert as add
 
-    from gateway.flows import signup
+    from gateway.flows.signups import signup
     from gateway.storage.tables import accounts, campaigns
 
     now = toy.clock.now()

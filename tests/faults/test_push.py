@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.flows.push import replay_push
+from gateway.flows.signups.push import replay_push
 from gateway.sdk import errors
 
 LOST = errors.OutcomeUnknown("sent, no answer")
@@ -92,7 +92,7 @@ async def test_a_process_that_dies_between_accept_and_push_loses_nothing(toy):
 async def test_a_crash_between_a_step_and_its_saving_is_found_out(toy, monkeypatch):
     await toy.connect()
     person = await toy.sign_up()
-    from gateway.flows.once import Steps
+    from gateway.flows.signups.once import Steps
 
     real = Steps._finish
 
@@ -295,7 +295,7 @@ async def test_credentials_that_are_refused_hold_the_lane_and_lose_nothing(toy):
 
 
 async def test_what_waits_for_a_crm_that_was_left_goes_to_the_new_one(toy):
-    from gateway.flows.signup import released_by_connection
+    from gateway.flows.signups.signup import released_by_connection
     from gateway.storage import connections as storage
     from gateway.storage.tables import connections, setups
 
@@ -326,7 +326,7 @@ async def test_what_waits_for_a_crm_that_was_left_goes_to_the_new_one(toy):
 
 
 async def test_held_signups_go_out_when_the_crm_is_connected(toy):
-    from gateway.flows.signup import released_by_connection
+    from gateway.flows.signups.signup import released_by_connection
     from gateway.storage import connections
 
     ids = [await toy.sign_up(f"p{n}@example.com") for n in range(3)]
@@ -345,7 +345,7 @@ async def test_held_signups_go_out_when_the_crm_is_connected(toy):
 
 
 async def test_what_is_held_too_long_goes_out_by_a_call_alone(toy):
-    from gateway.flows.signup import release, released_by_connection
+    from gateway.flows.signups.signup import release, released_by_connection
     from gateway.storage import connections
     from gateway_schemas.signup import ReleaseInput
 

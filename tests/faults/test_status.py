@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import update
 
 from gateway.errors import Refused
-from gateway.flows import people as flow
-from gateway.flows import status_updates
+from gateway.flows.people import people as flow
+from gateway.flows.people import status_updates
 from gateway.storage.tables import people
 from gateway_schemas.person import Counts, PersonPatch
 
@@ -174,7 +174,7 @@ async def test_the_timeline_tells_what_happened_in_order(toy):
 
 
 async def test_the_ledger_balances_and_shows_what_is_lost(toy):
-    from gateway.flows import ledger
+    from gateway.flows.people import ledger
     from gateway.sdk import errors
     from gateway.storage.tables import tasks
 

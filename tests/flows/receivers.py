@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 from standardwebhooks.webhooks import Webhook
 
-from gateway.flows import endpoints, notify
-from gateway.flows.notify import NewEvent
+from gateway.flows.notify import endpoints, notify
+from gateway.flows.notify.notify import NewEvent
 from gateway.flows.services import Services
 from gateway.plugins import Registry
 from gateway.settings import Settings
@@ -144,7 +144,7 @@ class Out:
         return sorted(one.state for one in await self.deliveries(endpoint_id=endpoint_id))
 
     async def feed(self, after: int = 0) -> EventFeed:
-        from gateway.flows import feed
+        from gateway.flows.notify import feed
 
         return await feed.read(self.services, after=after, limit=200)
 

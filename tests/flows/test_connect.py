@@ -283,7 +283,7 @@ async def test_a_clean_up_that_the_process_did_not_finish_is_finished_by_a_task(
     async def die(*_args):
         raise RuntimeError("the process died")
 
-    monkeypatch.setattr("gateway.flows.disconnect._clean_up", die)
+    monkeypatch.setattr("gateway.flows.connections.disconnect._clean_up", die)
     await gateway.call("DELETE", f"/v1/connections/{connection}", expect=500)
     monkeypatch.undo()
     gateway.clock.advance(timedelta(minutes=3))
@@ -332,7 +332,7 @@ async def test_connecting_another_vendor_account_takes_up_nothing_of_the_first(g
 
 
 async def needs_reauth(gateway, connection):
-    from gateway.flows.connect import mark_needs_reauth
+    from gateway.flows.connections.connect import mark_needs_reauth
 
     row = await row_of(gateway, connection)
     now = gateway.clock.now()
@@ -444,7 +444,7 @@ async def test_the_catalogue_shows_manifests_and_to_the_host_what_is_broken(gate
 
 
 async def test_health_tells_calls_budget_and_tasks(gateway):
-    from gateway.flows import opening
+    from gateway.flows.connections import opening
 
     connection = await gateway.connect()
     row = await row_of(gateway, connection)

@@ -7,8 +7,8 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from gateway.flows.app_calls import app_token
-from gateway.flows.inbound import store_calls
+from gateway.flows.connections.app_calls import app_token
+from gateway.flows.referrals.inbound import store_calls
 from gateway.sdk.errors import RetryLater
 from gateway.sdk.inbound import Hint, Uninstalled
 from gateway.storage import checkpoints, connections
@@ -101,7 +101,7 @@ async def test_calls_at_one_time_are_written_together_and_read_by_one_task(gatew
 
 
 async def test_more_than_one_task_reads_are_read_by_the_next(gateway, monkeypatch):
-    monkeypatch.setattr("gateway.flows.inbound.BATCH", 3)
+    monkeypatch.setattr("gateway.flows.referrals.inbound.BATCH", 3)
     for number in range(8):
         await gateway.post(message(f"m{number}"))
     await gateway.drain()

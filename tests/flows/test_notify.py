@@ -14,8 +14,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from gateway import hookimpl
 from gateway.errors import Refused
-from gateway.flows import endpoint_checks, endpoints, feed, notify, replay
-from gateway.flows.notify import NewEvent
+from gateway.flows.notify import endpoint_checks, endpoints, feed, notify, replay
+from gateway.flows.notify.notify import NewEvent
 from gateway.plugins import Integration, Registry
 from gateway.sdk.clock import Clock
 from gateway.storage import connections, deliveries, tasks
@@ -99,7 +99,7 @@ async def test_an_endpoint_receives_the_types_and_the_account_that_it_asked_for(
 
 
 async def test_more_than_a_batch_is_told_completely(out: Out, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("gateway.flows.fan_out.BATCH", 10)
+    monkeypatch.setattr("gateway.flows.notify.fan_out.BATCH", 10)
     endpoint = await out.endpoint()
     await out.publish(*["sync.started"] * 25)
     await out.drain()

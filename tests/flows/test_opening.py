@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from gateway.errors import Refused
-from gateway.flows import budget, opening
-from gateway.flows.opening import open_connection
+from gateway.flows.connections import budget, opening
+from gateway.flows.connections.opening import open_connection
 from gateway.sdk.clock import Clock
 from gateway.sdk.errors import Misconfigured, RecordGone
 from gateway.storage import connections

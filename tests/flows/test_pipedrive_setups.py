@@ -5,7 +5,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from gateway.flows import preview as previews
+from gateway.flows.campaigns import preview as previews
 from gateway.storage import campaigns
 
 SETUP = "/v1/accounts/acme/campaigns/spring/setups/referred"

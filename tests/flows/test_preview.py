@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from gateway.flows import preview as previews
-from gateway.flows import signup
-from gateway.flows.samples import REFERENCE
+from gateway.flows.campaigns import preview as previews
+from gateway.flows.campaigns.samples import REFERENCE
+from gateway.flows.signups import signup
 from gateway.storage import people
 from gateway_schemas.campaign import PreviewInput
 from gateway_schemas.signup import Signup, SignupPerson, SignupReferrer

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from gateway.flows import attention
-from gateway.flows.vendor_lists import MAX_AGE
+from gateway.flows.campaigns import attention
+from gateway.flows.campaigns.vendor_lists import MAX_AGE
 from gateway.sdk.errors import MappingBroken
 from gateway.storage import campaigns, connections, tasks
 from gateway.storage.tables import events

@@ -7,9 +7,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from gateway.flows.client_tokens import ClientTokens
-from gateway.flows.credentials import StoredTokens, TokenMemory, stored_tokens
-from gateway.flows.opening import open_connection
+from gateway.flows.connections.client_tokens import ClientTokens
+from gateway.flows.connections.credentials import StoredTokens, TokenMemory, stored_tokens
+from gateway.flows.connections.opening import open_connection
 from gateway.sdk.clock import Clock
 from gateway.sdk.errors import Misconfigured, ReauthRequired, RetryLater
 from gateway.storage import authorisations, connections, lanes
@@ -206,7 +206,7 @@ async def test_a_dead_refresher_delays_others_only_until_its_lease_ends(gateway,
     await gateway.services.database.writer.run(
         lambda conn: authorisations.win_refresh(conn, connection, "dead", now, now + timedelta(seconds=45))
     )
-    monkeypatch.setattr("gateway.flows.credentials.WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.flows.connections.credentials.WAIT_SECONDS", 0.0)
     source = await source_of(gateway, connection)
     with pytest.raises(RetryLater):
         await source.token()

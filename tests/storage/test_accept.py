@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, select
 
-from gateway.flows import held, signup
-from gateway.flows.intake import Call, hash_of, read_items
+from gateway.flows.signups import held, signup
+from gateway.flows.signups.intake import Call, hash_of, read_items
 from gateway.storage import people, timeline
 from gateway.storage.campaigns import CampaignRow
 from gateway.storage.engine import Database

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from gateway.flows.budget import BudgetMemory, LaneMeter, lane_limits
-from gateway.flows.counters import DailyUse, RollingWindow
+from gateway.flows.connections.budget import BudgetMemory, LaneMeter, lane_limits
+from gateway.flows.connections.counters import DailyUse, RollingWindow
 from gateway.sdk.clock import Clock
 from gateway.sdk.errors import RetryLater
 from gateway.storage.budgets import BudgetRow, day_of

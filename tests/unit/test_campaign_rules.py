@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.flows.campaign import check
+from gateway.flows.campaigns.campaign import check
 from gateway_schemas.campaign import CampaignInput, FormField, RewardRule
 
 

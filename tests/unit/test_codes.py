@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.flows.codes import ALPHABET, CODE_LENGTH, link_for, mint_code
 from gateway.flows.mishaps import scrubbed
-from gateway.flows.people import safe_cell
+from gateway.flows.people.people import safe_cell
+from gateway.flows.signups.codes import ALPHABET, CODE_LENGTH, link_for, mint_code
 from gateway.storage.personal import ERASED, Words
 
 

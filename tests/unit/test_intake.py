@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.flows.intake import Call, hash_of, read_items
+from gateway.flows.signups.intake import Call, hash_of, read_items
 from gateway.storage.campaigns import CampaignRow
 from gateway_schemas.campaign import FormField
 

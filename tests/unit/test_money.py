@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.flows.money import Unreadable, digits, read_amount, rounded
+from gateway.flows.rewards.money import Unreadable, digits, read_amount, rounded
 from gateway_schemas.base import Money
 
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from gateway.flows.redaction import BODY_CHARACTERS, Redactor
+from gateway.flows.connections.redaction import BODY_CHARACTERS, Redactor
 
 REDACTOR = Redactor(["s3cr3t-value", "short"])
 

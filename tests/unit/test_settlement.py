@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.flows.settlement import (
+from gateway.flows.rewards.settlement import (
     QUALIFICATION,
     REFUNDED,
     REVERSED,

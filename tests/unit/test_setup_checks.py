@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.flows.setup_checks import Live, check, needs, or_later
+from gateway.flows.campaigns.setup_checks import Live, check, needs, or_later
 from gateway.sdk.mapping import Locality
 from gateway.storage.campaigns import CampaignRow
 from gateway_schemas.base import Money

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from gateway.flows.token_calls import refusal, split_scopes
+from gateway.flows.connections.token_calls import refusal, split_scopes
 from gateway.sdk.errors import Misconfigured, ReauthRequired
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.flows.verdict import GONE, Candidate, Case, fold, judge
-from gateway.flows.wording import Seen
+from gateway.flows.referrals.verdict import GONE, Candidate, Case, fold, judge
+from gateway.flows.referrals.wording import Seen
 from gateway_schemas.campaign import QualificationRule
 from gateway_schemas.manifest import Parameter, Requirement, Trigger
 from gateway_schemas.records import RecordRef

@@ -1,0 +1,185 @@
+"""Campaigns as the host declares them: form fields, link template, and the rules of rewards.
+
+A reward keeps the rule that it arose from, so changing the rules touches no reward that is there.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from gateway.errors import Refused, invalid, not_found
+from gateway.flows.accounts import CURRENCIES
+from gateway.flows.rewards import money
+from gateway.flows.services import Services
+from gateway.storage import accounts, campaigns
+from gateway.storage.campaigns import CampaignRow
+from gateway.storage.connections import lane, open_crm
+from gateway.storage.engine import AsyncConnection
+from gateway.storage.tasks import NewTask, insert_tasks
+from gateway_schemas.base import Page
+from gateway_schemas.campaign import Campaign, CampaignInput, FormField, RewardRule
+from gateway_schemas.problem import FieldProblem
+
+
+async def save(services: Services, account_id: str, campaign_id: str, given: CampaignInput) -> Campaign:
+    """Store a campaign; the same again changes nothing.
+
+    Raises:
+        Refused: There is no such account, or fields are wrong; each is named.
+    """
+    if problems := check(given):
+        raise invalid(*problems)
+    now = services.clock.now()
+
+    async def write(conn: AsyncConnection) -> CampaignRow:
+        if await accounts.get(conn, account_id) is None:
+            raise not_found("account", account_id)
+        before = await campaigns.get(conn, account_id, campaign_id)
+        saved = await campaigns.upsert(conn, account_id, campaign_id, given, now)
+        if before is not None and before.fields != saved.fields:
+            # a form field that is gone, or back, may break or mend the mappings of the campaign's setups
+            connection = await open_crm(conn, account_id)
+            if connection is not None and connection.identity is not None:
+                await insert_tasks(conn, [check_task(connection.id, account_id, lane(connection))], now)
+        return saved
+
+    return shown(await services.database.writer.run(write))
+
+
+def check_task(connection_id: str, account_id: str, lane_id: str) -> NewTask:
+    """Return the task that compares a connection's setups with campaigns and vendor (run by ``attention``)."""
+    return NewTask(
+        kind="check_setups",
+        args={"connection": connection_id},
+        lane=lane_id,
+        account_id=account_id,
+        priority=3,
+        unique_key=f"check_setups:{connection_id}",
+    )
+
+
+async def find(services: Services, account_id: str, campaign_id: str) -> Campaign:
+    """Return one campaign.
+
+    Raises:
+        Refused: There is none.
+    """
+    async with services.database.read() as conn:
+        row = await campaigns.get(conn, account_id, campaign_id)
+    if row is None:
+        raise not_found("campaign", campaign_id)
+    return shown(row)
+
+
+async def find_page(services: Services, account_id: str, limit: int, cursor: str | None) -> Page[Campaign]:
+    """Return one page of an account's campaigns, by id; the cursor is the last id of the page before."""
+    async with services.database.read() as conn:
+        rows = await campaigns.list_campaigns(conn, account_id, limit=limit + 1, after=cursor)
+    more = len(rows) > limit
+    return Page(data=[shown(row) for row in rows[:limit]], next=rows[limit - 1].id if more else None)
+
+
+def shown(row: CampaignRow) -> Campaign:
+    """Return the campaign as the API shows it."""
+    return Campaign(
+        id=row.id,
+        account=row.account_id,
+        name=row.name,
+        state=row.state,
+        fields=row.fields,
+        link_template=row.link_template,
+        rewards=row.rewards,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+# --- what the schema cannot say --------------------------------------------------------------------
+
+
+def check(given: CampaignInput) -> list[FieldProblem]:
+    """Return what is wrong with a declared campaign, each problem with the path of its field."""
+    return [
+        *_check_form(given.fields),
+        *_check_template(given.link_template),
+        *_check_unique_rules(given.rewards),
+        *(problem for index, rule in enumerate(given.rewards) for problem in _check_rule(f"rewards[{index}]", rule)),
+    ]
+
+
+def _check_form(fields: Sequence[FormField]) -> Iterator[FieldProblem]:
+    seen: Counter[tuple[str, str]] = Counter()
+    for index, field in enumerate(fields):
+        seen[field.role, field.key] += 1
+        if seen[field.role, field.key] == 2:
+            message = f"The key {field.key!r} is declared twice for the role {field.role}; give each field its own."
+            yield FieldProblem(field=f"fields[{index}].key", message=message, code="duplicate")
+
+
+def _check_template(template: str | None) -> Iterator[FieldProblem]:
+    others = re.findall(r"\{[^}]*\}", (template or "").replace("{code}", ""))
+    if others:
+        message = f"{', '.join(others)} means nothing here; {{code}} is the only placeholder."
+        yield FieldProblem(field="link_template", message=message)
+
+
+def _check_unique_rules(rules: Sequence[RewardRule]) -> Iterator[FieldProblem]:
+    seen: Counter[str] = Counter()
+    for index, rule in enumerate(rules):
+        seen[rule.key] += 1
+        if seen[rule.key] == 2:
+            message = f"Two rules have the key {rule.key!r}; give each its own."
+            yield FieldProblem(field=f"rewards[{index}].key", message=message, code="duplicate")
+
+
+def _check_rule(path: str, rule: RewardRule) -> Iterator[FieldProblem]:
+    if rule.kind == "fixed":
+        if rule.amount is None:
+            yield FieldProblem(field=f"{path}.amount", message="A fixed reward needs an amount.", code="missing")
+        if rule.currency is None:
+            yield FieldProblem(field=f"{path}.currency", message="A fixed reward needs a currency.", code="missing")
+        yield from _check_absent(path, "fixed", percent=rule.percent, cap=rule.cap)
+    else:
+        if rule.percent is None:
+            yield FieldProblem(field=f"{path}.percent", message="A percentage reward needs a percent.", code="missing")
+        elif not (rule.percent.is_finite() and 0 < rule.percent <= 100):
+            yield FieldProblem(field=f"{path}.percent", message="Use more than 0 and at most 100.")
+        elif _decimals(rule.percent) > 6:
+            yield FieldProblem(field=f"{path}.percent", message="Use at most 6 decimals.")
+        if rule.cap is not None and rule.currency is None:
+            yield FieldProblem(field=f"{path}.currency", message="A cap needs a currency.", code="missing")
+        yield from _check_absent(path, "percentage", amount=rule.amount)
+    if rule.currency is not None and rule.currency not in CURRENCIES:
+        yield FieldProblem(field=f"{path}.currency", message=f"{rule.currency} is no currency in use (ISO 4217).")
+    yield from _check_amount(f"{path}.amount", rule.amount, rule.currency)
+    yield from _check_amount(f"{path}.cap", rule.cap, rule.currency)
+
+
+def _check_absent(path: str, kind: str, **values: Decimal | None) -> Iterator[FieldProblem]:
+    for name, value in values.items():
+        if value is not None:
+            message = f"A {kind} reward has no {name}; leave it out or change the kind."
+            yield FieldProblem(field=f"{path}.{name}", message=message)
+
+
+def _check_amount(path: str, amount: Decimal | None, currency: str | None) -> Iterator[FieldProblem]:
+    if amount is None:
+        return
+    if not amount.is_finite() or not 0 < amount < money.LARGEST:
+        yield FieldProblem(field=path, message="Use an amount greater than 0.")
+    elif currency is not None and _decimals(amount) > (digits := money.digits(currency)):
+        yield FieldProblem(field=path, message=f"{currency} has at most {digits} decimals.")
+
+
+def _decimals(value: Decimal) -> int:
+    exponent = value.normalize().as_tuple().exponent
+    assert isinstance(exponent, int), "a finite number"
+    return max(-exponent, 0)
+
+
+def refuse_unknown(row: CampaignRow | None, campaign_id: str) -> CampaignRow:
+    """Return the campaign, or refuse because there is none."""
+    if row is None:
+        raise Refused("not_found", f"There is no campaign {campaign_id!r} here; declare it with PUT first.")
+    return row

@@ -1,0 +1,33 @@
+"""How a connection is doing: its calls, its budget, and what waits for it."""
+
+from gateway.flows.connections.budget import units_left
+from gateway.flows.services import Services
+from gateway.storage import connections, lanes, tasks
+from gateway.storage.connections import ConnectionRow
+from gateway_schemas.connection import Health
+
+
+async def health_of(services: Services, row: ConnectionRow) -> Health:
+    """Return how a connection is doing; of one that was never active only what was heard."""
+    held, waiting, parked, left = None, 0, 0, None
+    if row.identity is not None and row.activated_at is not None:
+        lane_id = connections.lane(row)
+        integration = services.integrations.get(row.integration)
+        limits = integration.manifest.rate_budget if integration is not None else None
+        async with services.database.read() as conn:
+            lane = await lanes.get_lane(conn, lane_id)
+            counts = await tasks.count_tasks(conn, lane=lane_id, account_id=row.account_id)
+            left = await units_left(services, conn, lane_id, limits) if row.state == "active" else None
+        held = lane.held if lane is not None else None
+        waiting, parked = counts["available"] + counts["running"], counts["parked"]
+    webhooks = row.webhooks if row.state == "active" else "unavailable"
+    return Health(
+        last_good_call_at=row.last_good_call_at,
+        last_webhook_at=row.last_webhook_at,
+        last_error=row.last_error,
+        webhooks=webhooks,
+        budget_left=left,
+        held=held,
+        waiting_tasks=waiting,
+        parked_tasks=parked,
+    )

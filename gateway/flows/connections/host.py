@@ -1,0 +1,112 @@
+"""What a plugin may ask of the gateway, bound to the account of its connection (``gateway.sdk.host.Host``).
+
+Each method is the flow that the API calls too; there is no second way to do anything.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from gateway.errors import not_found
+from gateway.flows.campaigns import campaign as campaign_flow
+from gateway.flows.notify import endpoints
+from gateway.flows.people import people, status_updates
+from gateway.flows.referrals import qualification
+from gateway.flows.rewards import rewards, sales
+from gateway.flows.services import Services
+from gateway.flows.signups import signup as signup_flow
+from gateway.sdk.host import Host
+from gateway.storage.connections import ConnectionRow
+from gateway_schemas.base import Money
+from gateway_schemas.campaign import Campaign, Reward
+from gateway_schemas.events import Endpoint, Event
+from gateway_schemas.person import Explanation, Person, PersonPatch, QualificationInput, Sale, SaleInput
+from gateway_schemas.signup import Signup, SignupResult
+
+MOST = 200
+"""Rows that one call returns at most."""
+
+
+class AccountHost(Host):
+    """The account's side of the gateway, for the plugin of one connection.
+
+    Args:
+        services: The process's services.
+        row: The connection; what it asks for belongs to its account, and subscriptions to itself.
+    """
+
+    def __init__(self, services: Services, row: ConnectionRow) -> None:
+        self._services = services
+        self._row = row
+
+    async def accept_signup(self, campaign: str, signup: Signup) -> SignupResult:
+        """Accept one signup, durably."""
+        return await signup_flow.accept_signup(self._services, self._row.account_id, campaign, signup)
+
+    async def qualify(
+        self, person: str, *, qualified: bool, sale_value: Money | None = None, reason: str | None = None
+    ) -> Explanation:
+        """Qualify or reverse a referral by hand."""
+        given = QualificationInput(qualified=qualified, sale_value=sale_value, reason=reason)
+        return await qualification.qualify(self._services, self._row.account_id, person, given)
+
+    async def record_sale(self, person: str, sale: SaleInput) -> Sale:
+        """Record a sale or a refund, once per reference."""
+        return await sales.record_sale(self._services, self._row.account_id, person, sale, origin="plugin")
+
+    async def update_person(self, person: str, patch: PersonPatch) -> Person:
+        """Change link, code, counts or names of a person."""
+        return await status_updates.update(self._services, self._row.account_id, person, patch)
+
+    async def mark_reward_issued(self, reward: str) -> Reward:
+        """Say that a reward was paid."""
+        return await rewards.mark_reward_issued(self._services, self._row.account_id, reward)
+
+    async def find_people(
+        self, *, campaign: str | None = None, role: str | None = None, query: str | None = None, limit: int = 50
+    ) -> Sequence[Person]:
+        """Find people by name, e-mail, code or id."""
+        wanted = people.query_for(
+            self._services, self._row.account_id, campaign=campaign, role=role, q=query, limit=_bounded(limit)
+        )
+        return (await people.find_page(self._services, wanted)).data
+
+    async def find_rewards(self, *, state: str | None = None, limit: int = 50) -> Sequence[Reward]:
+        """Find rewards, newest first."""
+        page = await rewards.find_rewards(self._services, self._row.account_id, state=state, limit=_bounded(limit))
+        return page.data
+
+    async def campaigns(self) -> Sequence[Campaign]:
+        """Return the account's campaigns."""
+        found: list[Campaign] = []
+        cursor: str | None = None
+        while True:
+            page = await campaign_flow.find_page(self._services, self._row.account_id, MOST, cursor)
+            found += page.data
+            if (cursor := page.next) is None:
+                return found
+
+    async def subscribe(
+        self, url: str, event_types: Sequence[str], *, filters: dict[str, Any] | None = None
+    ) -> Endpoint:
+        """Make an endpoint that is owned by this connection."""
+        self._refuse_stand_in()
+        return await endpoints.subscribe(self._services, self._row, url, event_types, filters=filters)
+
+    async def unsubscribe(self, endpoint_id: str) -> None:
+        """Remove an endpoint of this connection; unknown ids are fine."""
+        await endpoints.unsubscribe(self._services, self._row, endpoint_id)
+
+    async def recent_events(self, event_type: str, *, limit: int = 3, since: datetime | None = None) -> Sequence[Event]:
+        """Return real recent events, newest first, for samples."""
+        return await endpoints.recent_events(
+            self._services, self._row.account_id, event_type, limit=_bounded(limit), since=since
+        )
+
+    def _refuse_stand_in(self) -> None:
+        if not self._row.account_id:  # an installation that no account has claimed yet
+            raise not_found("account", "")
+
+
+def _bounded(limit: int) -> int:
+    return min(max(limit, 1), MOST)

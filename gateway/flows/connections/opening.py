@@ -1,0 +1,292 @@
+"""Opens a connection for a plugin: decrypted credentials, an authorised client held to the vendor's hosts, limits, log.
+
+A plugin sees nothing else: no database, no other account, no host that its manifest does not name.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import httpx
+import msgspec
+
+from gateway.flows.connections import budget
+from gateway.flows.connections.budget import LaneMeter, Purpose
+from gateway.flows.connections.client_tokens import ClientTokens
+from gateway.flows.connections.credentials import SECRET, StoredTokens
+from gateway.flows.connections.redaction import Redactor
+from gateway.flows.connections.token_calls import Tokens, configured_urls
+from gateway.flows.services import Services
+from gateway.plugins import Integration
+from gateway.sdk.auth import BearerAuth, TokenSource
+from gateway.sdk.connection import Connection
+from gateway.sdk.errors import Misconfigured
+from gateway.sdk.http import VendorHttp
+from gateway.storage import accounts, connections
+from gateway.storage.connections import ConnectionRow
+from gateway.storage.engine import AsyncConnection
+from gateway.storage.running import TaskRun
+from gateway.storage.writer import Overloaded, StorageUnavailable
+from gateway_schemas.manifest import Credentials, OAuth2
+
+FORM = "form"
+"""Vault entry with the values of the connect forms, a JSON object."""
+
+INBOUND_SECRET = "inbound_secret"  # noqa: S105 - the names of vault entries
+INBOUND_TOKEN = "inbound_token"  # noqa: S105
+
+NOTE_EVERY = timedelta(seconds=30)
+"""A connection's health is written at most this often."""
+
+Wrap = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """Credentials that are not stored yet: they are being checked.
+
+    Attributes:
+        source: Gives the access token of an authorisation that has just come back.
+        credentials: Values of the connect forms.
+        properties: What is known of the tenant so far.
+    """
+
+    source: TokenSource | None = None
+    credentials: Mapping[str, str] = {}
+    properties: dict[str, str] = {}
+
+
+def usable_integration(services: Services, key: str) -> Integration:
+    """Return an integration that is installed and has its settings.
+
+    Raises:
+        Misconfigured: It is not, and why.
+    """
+    integration = services.integrations.get(key)
+    if integration is None:
+        raise Misconfigured(f"the integration {key!r} is not installed here, or is quarantined; see `gateway doctor`")
+    if integration.settings_error is not None:
+        raise Misconfigured(integration.settings_error)
+    return integration
+
+
+async def open_connection(
+    services: Services,
+    row: ConnectionRow,
+    *,
+    run: TaskRun | None = None,
+    person_waits: bool = False,
+    background: bool = False,
+    transport_wrap: Wrap | None = None,
+    given: Given | None = None,
+) -> Connection:
+    """Return a connection as its plugin sees it.
+
+    Args:
+        services: The process's services.
+        row: The connection, as read lately.
+        run: The task that calls; its lane's memory holds the burst window, and the calls go into its attempt log.
+        person_waits: A person waits for the answer: the call comes from the kept-back share. Without a task always so.
+        background: A sweep or a poll: it gets a set share of the day's budget alone.
+        transport_wrap: Put around the transport, behind the check of hosts (a dry run notes and answers itself).
+        given: Credentials to be used instead of the stored ones.
+
+    Raises:
+        Misconfigured: The integration is not installed, or a setting is missing.
+    """
+    integration = usable_integration(services, row.integration)
+    async with services.database.read() as conn:
+        account = await accounts.get(conn, row.account_id)
+        stored = await services.vault.get_all(conn, row.id)
+    values = _form_values(stored) if given is None else dict(given.credentials)
+    properties = {**row.properties, **(given.properties if given is not None else {})}
+    source = _source(services, integration, row, properties, values) if given is None else given.source
+    redactor = Redactor([*stored.values(), *values.values(), *_token_values(stored)])
+    transport: httpx.AsyncBaseTransport = GuardedTransport(services.vendor_http, integration, properties)
+    http = VendorHttp(
+        httpx.AsyncClient(
+            transport=transport if transport_wrap is None else transport_wrap(transport),
+            timeout=services.vendor_http.timeout,
+            headers={"user-agent": services.vendor_http.headers.get("user-agent", "referral-gateway")},
+            trust_env=False,
+        ),
+        base_url=properties.get("api_domain", ""),
+        meter=_meter(services, integration, row, run, person_waits=person_waits, background=background),
+        recorder=CallLog(services, row, redactor, run),
+        auth=None if source is None else BearerAuth(source),
+    )
+    return Connection(
+        id=row.id,
+        account_id=row.account_id,
+        integration=row.integration,
+        identity=row.identity or "",
+        user=row.vendor_user,
+        properties=properties,
+        granted=frozenset(row.granted),
+        settings=integration.settings,
+        credentials=values,
+        inbound_secret=stored.get(INBOUND_SECRET, ""),
+        currency=row.currency or (account.currency if account is not None else ""),
+        country=account.country if account is not None else None,
+        http=http,
+        host=services.host_for(services, row),
+        now=services.clock.now,
+        log=services.log.bind(account_id=row.account_id, connection_id=row.id, integration=row.integration),
+    )
+
+
+async def inbound_url(services: Services, row: ConnectionRow) -> str:
+    """Return the URL under which the vendor calls us for this connection; its last part cannot be guessed."""
+    async with services.database.read() as conn:
+        token = await services.vault.get(conn, row.id, INBOUND_TOKEN)
+    return f"{services.settings.public_url}/v1/inbound/{row.integration}/{row.id}/{token}"
+
+
+# --- hosts ---------------------------------------------------------------------------------------------
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """Passes requests to the vendor's hosts on to the shared client, and refuses all others.
+
+    Args:
+        client: The process's client for vendors; its connections are shared.
+        integration: Its manifest and settings name the hosts.
+        properties: The connection's; ``api_domain`` is a host too, and may change while the connection is open.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, integration: Integration, properties: Mapping[str, str]) -> None:
+        self._client = client
+        self._integration = integration
+        self._properties = properties
+        self._configured = {_origin(url) for url in configured_urls(integration)}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request on.
+
+        Raises:
+            Misconfigured: Its host is none of the vendor's; nothing was sent.
+        """
+        if not self._allows(request.url):
+            raise Misconfigured(
+                f"{self._integration.key}: {request.url.scheme}://{request.url.host} is none of the hosts that its "
+                "manifest names; nothing was sent"
+            )
+        return await self._client.send(request, stream=True, follow_redirects=False)
+
+    def _allows(self, url: httpx.URL) -> bool:
+        origin = _origin(url)
+        if url.userinfo:
+            return False
+        if origin in self._configured:
+            return True
+        domain = self._properties.get("api_domain")
+        if domain is not None and origin == _origin(httpx.URL(domain)):
+            return True
+        if origin[0] != "https" or origin[2] != 443:
+            return False
+        hosts = self._integration.manifest.allowed_hosts
+        return any(url.host.endswith(one) if one.startswith(".") else url.host == one for one in hosts)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
+# --- log and health ------------------------------------------------------------------------------------
+
+
+class HealthMemory:
+    """When good and bad calls of a connection were last noted, and writes that are under way."""
+
+    def __init__(self) -> None:
+        self.noted: dict[tuple[str, bool], datetime] = {}
+        self.writes: set[asyncio.Task[None]] = set()
+
+
+class CallLog:
+    """Notes each exchange in the attempt log, and the connection's health now and then (``sdk.http.Recorder``)."""
+
+    def __init__(self, services: Services, row: ConnectionRow, redactor: Redactor, run: TaskRun | None) -> None:
+        self._services = services
+        self._row = row
+        self._redactor = redactor
+        self._run = run
+
+    def record(self, request: httpx.Request, response: httpx.Response | None, error: str | None) -> None:
+        """Note one exchange; never raises."""
+        if self._run is not None:
+            self._run.excerpt(self._redactor.exchange(request, response, error))
+        good = response is not None and response.is_success
+        now = self._services.clock.now()
+        memory = self._services.memory(HealthMemory)
+        noted = memory.noted.get((self._row.id, good))
+        if noted is not None and now - noted < NOTE_EVERY:
+            return
+        memory.noted[self._row.id, good] = now
+        answered = f"answered {response.status_code}" if response is not None else "not answered"
+        problem = None if good else f"{request.method} {request.url.path} was {answered}"
+        write = asyncio.create_task(self._write(now if good else None, problem))
+        memory.writes.add(write)
+        write.add_done_callback(memory.writes.discard)
+
+    async def _write(self, good_call_at: datetime | None, problem: str | None) -> None:
+        async def note(conn: AsyncConnection) -> None:
+            await connections.note_health(conn, self._row.id, good_call_at=good_call_at, error=problem)
+
+        try:
+            await self._services.database.writer.run(note)
+        except (Overloaded, StorageUnavailable):
+            self._services.memory(HealthMemory).noted.pop((self._row.id, problem is None), None)
+
+
+async def settle(services: Services) -> None:
+    """Finish what was left to be written about calls; at the end of a process."""
+    writes = services.memory(HealthMemory).writes
+    if writes:
+        await asyncio.gather(*writes, return_exceptions=True)
+    await budget.tell(services)
+
+
+# --- helpers -------------------------------------------------------------------------------------------
+
+
+def _source(
+    services: Services, integration: Integration, row: ConnectionRow, properties: dict[str, str], values: dict[str, str]
+) -> TokenSource | None:
+    auth = integration.manifest.auth
+    if isinstance(auth, OAuth2):
+        return StoredTokens(services, integration, row, properties)
+    if isinstance(auth, Credentials) and auth.token_path is not None:
+        return ClientTokens(services, integration, row.id, values)
+    return None
+
+
+def _meter(
+    services: Services,
+    integration: Integration,
+    row: ConnectionRow,
+    run: TaskRun | None,
+    *,
+    person_waits: bool,
+    background: bool,
+) -> LaneMeter | None:
+    limits = integration.manifest.rate_budget
+    if limits is None or row.identity is None:
+        return None
+    lane = connections.lane(row)
+    if run is None or person_waits:
+        return LaneMeter(services, lane, limits, purpose="person")
+    purpose: Purpose = "background" if background else "bulk" if run.task.priority >= 3 else "task"
+    return LaneMeter(
+        services, lane, limits, purpose=purpose, memory=run.lane_memory, seconds_left=lambda: run.seconds_left
+    )
+
+
+def _form_values(stored: Mapping[str, str]) -> dict[str, str]:
+    return msgspec.json.decode(stored[FORM], type=dict[str, str]) if FORM in stored else {}
+
+
+def _token_values(stored: Mapping[str, str]) -> list[str]:
+    if SECRET not in stored:
+        return []
+    tokens = msgspec.json.decode(stored[SECRET], type=Tokens)
+    return [tokens.access_token, *([tokens.refresh_token] if tokens.refresh_token else [])]

@@ -1,0 +1,138 @@
+"""Connect steps that are done through our own API: forms, and the operator's approval."""
+
+import re
+
+import msgspec
+
+from gateway.errors import Refused, invalid
+from gateway.flows.connections.activation import Completed, complete
+from gateway.flows.connections.client_tokens import ClientTokens
+from gateway.flows.connections.connect import Started, start
+from gateway.flows.connections.connect_steps import integration_of, new_state, step_of, wrong_state
+from gateway.flows.connections.credentials import TokenMemory
+from gateway.flows.connections.opening import FORM, Given, open_connection
+from gateway.flows.services import Services
+from gateway.plugins import Integration
+from gateway.sdk.auth import TokenSource
+from gateway.sdk.errors import ReauthRequired
+from gateway.storage.columns import new_id
+from gateway.storage.connections import ConnectionRow
+from gateway_schemas.connection import ConnectInput, StepInput, VendorAccount
+from gateway_schemas.manifest import ConnectStep, Credentials
+from gateway_schemas.problem import FieldProblem
+
+VERIFY_SECONDS = 25.0
+LONGEST_VALUE = 4_000
+
+
+async def begin(services: Services, account_id: str, wanted: ConnectInput) -> Started:
+    """Begin to connect; an integration without connect steps is connected at once. Errors as of ``connect.start``."""
+    started = await start(services, account_id, wanted)
+    integration = integration_of(services, wanted.integration)
+    if not started.created or integration.manifest.connect_steps:
+        return started
+    verified = await verify(services, integration, started.row, "", Given())
+    row = await complete(services, integration, started.row, Completed(step=None, verified=verified))
+    return Started(row=row, created=True)
+
+
+async def submit(services: Services, row: ConnectionRow, key: str, given: StepInput) -> ConnectionRow:
+    """Take the values of a form: check them, let the plugin prove them, store them, go on.
+
+    Raises:
+        Refused: ``invalid_input`` naming each field, ``wrong_state`` when this form is not to be filled in now,
+            ``other_vendor_account``, ``vendor_account_in_use``.
+        PluginError: The vendor refused or could not be reached; nothing is stored.
+    """
+    integration = integration_of(services, row.integration)
+    step = _current(integration, row, key, "form")
+    _check_values(step, given.values)
+    async with services.database.read() as conn:
+        stored = await services.vault.get(conn, row.id, FORM)
+    earlier = {} if stored is None else msgspec.json.decode(stored, type=dict[str, str])
+    values = {**earlier, **given.values}
+    checked_as = new_id("chk")
+    try:
+        verified = await verify(
+            services,
+            integration,
+            row,
+            key,
+            Given(source=_source(services, integration, step, checked_as, values), credentials=values),
+        )
+    except ReauthRequired as error:
+        problems = [
+            FieldProblem(field=f"values.{field.key}", message=str(error), code="refused") for field in step.fields
+        ]
+        raise Refused("invalid_input", f"The vendor refused these values: {error}.", problems) from error
+    finally:
+        services.memory(TokenMemory).forget(checked_as)
+    done = Completed(step=key, verified=verified, form=dict(given.values))
+    return await complete(services, integration, row, done)
+
+
+async def approve(services: Services, row: ConnectionRow) -> ConnectionRow:
+    """Approve a connection that waits for the operator; the person who connects goes on with the next step.
+
+    Raises:
+        Refused: ``wrong_state`` unless it waits for approval.
+    """
+    integration = integration_of(services, row.integration)
+    if row.state != "pending_approval" or row.step is None:
+        raise wrong_state(row, "Only a connection that waits for approval can be approved")
+    _current(integration, row, row.step, "approval")
+    return await complete(services, integration, row, Completed(step=row.step, state=new_state()))
+
+
+async def verify(
+    services: Services, integration: Integration, row: ConnectionRow, step: str, given: Given
+) -> VendorAccount | None:
+    """Let the plugin prove whom the credentials belong to; ``None`` when it proves nothing."""
+    if not integration.has("verify_connection"):
+        return None
+    connection = await open_connection(services, row, given=given)
+    return await integration.call(
+        integration.hooks.verify_connection(connection=connection, step=step), timeout_seconds=VERIFY_SECONDS
+    )
+
+
+def _source(
+    services: Services, integration: Integration, step: ConnectStep, key: str, values: dict[str, str]
+) -> TokenSource | None:
+    """Return tokens for values that are being checked; a form before the one with the secret has none yet."""
+    auth = integration.manifest.auth
+    if isinstance(auth, Credentials) and auth.token_path is not None and values.get("client_secret"):
+        return ClientTokens(services, integration, key, values)
+    return None
+
+
+def _current(integration: Integration, row: ConnectionRow, key: str, kind: str) -> ConnectStep:
+    step = step_of(integration, row.step)
+    if row.state == "disconnected" or step is None:
+        raise wrong_state(row, f"No step {key!r} is to be done")
+    if step.key != key or step.kind != kind:
+        raise wrong_state(row, f"The step to be done now is {step.key!r} (a {step.kind}), not {key!r}")
+    return step
+
+
+def _check_values(step: ConnectStep, values: dict[str, str]) -> None:
+    problems: list[FieldProblem] = []
+    fields = {field.key: field for field in step.fields}
+    for key in values.keys() - fields.keys():
+        known = ", ".join(fields) or "none"
+        text = f"This step asks for no {key!r}; its fields are: {known}."
+        problems.append(FieldProblem(field=f"values.{key}", message=text, code="unknown_field"))
+    for field in step.fields:
+        value = values.get(field.key, "")
+        if not value.strip():
+            problems.append(
+                FieldProblem(field=f"values.{field.key}", message=f"{field.label} is needed.", code="required")
+            )
+        elif len(value) > LONGEST_VALUE or "\x00" in value:
+            text = f"{field.label} is too long, or holds characters that no such value has."
+            problems.append(FieldProblem(field=f"values.{field.key}", message=text))
+        elif field.pattern is not None and re.fullmatch(field.pattern, value) is None:
+            text = f"{field.label} does not look right. {field.help or ''}".strip()
+            problems.append(FieldProblem(field=f"values.{field.key}", message=text, code="pattern"))
+    if problems:
+        raise invalid(*sorted(problems, key=lambda problem: problem.field))

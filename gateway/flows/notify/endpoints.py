@@ -1,0 +1,217 @@
+"""Endpoints: make, change, rotate, test and enable the URLs that receive events; an automation's subscriptions too."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, get_args
+
+import msgspec
+import structlog
+
+from gateway.errors import Refused, invalid, not_found
+from gateway.flows.notify.deliver import disable
+from gateway.flows.notify.envelopes import as_endpoint, as_event
+from gateway.flows.notify.replay import resume
+from gateway.flows.services import Services
+from gateway.storage import accounts, deliveries, endpoints, events
+from gateway.storage.columns import new_id
+from gateway.storage.connections import ConnectionRow
+from gateway.storage.endpoints import EndpointRow
+from gateway.storage.engine import AsyncConnection
+from gateway.webhooks.signing import new_secret
+from gateway.webhooks.targets import check_url
+from gateway_schemas.base import Page
+from gateway_schemas.events import (
+    Endpoint,
+    EndpointInput,
+    EndpointPatch,
+    Event,
+    EventType,
+)
+from gateway_schemas.problem import FieldProblem
+
+log = structlog.get_logger(__name__)
+
+
+async def create(services: Services, wanted: EndpointInput) -> Endpoint:
+    """Make an endpoint; the answer is the only one with its secret.
+
+    Raises:
+        Refused: ``invalid_input`` naming the URL; ``not_found`` for the account.
+    """
+    row = EndpointRow(
+        id=new_id("end"),
+        account_id=wanted.account,
+        url=wanted.url,
+        event_types=list(dict.fromkeys(wanted.event_types)),
+        description=wanted.description,
+        created_at=services.clock.now(),
+    )
+    return await _store(services, row)
+
+
+async def _store(services: Services, row: EndpointRow) -> Endpoint:
+    if problems := check_url(row.url, services.settings):
+        raise invalid(*problems)
+    secret = new_secret()
+
+    async def write(conn: AsyncConnection) -> Endpoint | Refused:
+        if row.account_id is not None and await accounts.get(conn, row.account_id) is None:
+            return not_found("account", row.account_id)
+        started = msgspec.structs.replace(row, last_position=await events.newest_position(conn))
+        await endpoints.add(conn, started)
+        await services.vault.put(conn, row.id, "secret", secret, row.created_at)
+        return as_endpoint(started, secret)
+
+    answer = await services.database.writer.run(write)
+    if isinstance(answer, Refused):
+        raise answer
+    log.info("endpoint.made", endpoint_id=row.id, account_id=row.account_id, connection_id=row.connection_id)
+    return answer
+
+
+async def get(services: Services, endpoint_id: str) -> EndpointRow:
+    """Return an endpoint.
+
+    Raises:
+        Refused: ``not_found``.
+    """
+    async with services.database.read() as conn:
+        row = await endpoints.get(conn, endpoint_id)
+    if row is None:
+        raise not_found("endpoint", endpoint_id)
+    return row
+
+
+async def list_endpoints(
+    services: Services, *, account_id: str | None, cursor: str | None, limit: int
+) -> Page[Endpoint]:
+    """Return one page of endpoints, newest first: of one account, or all."""
+    async with services.database.read() as conn:
+        found = await endpoints.list_endpoints(conn, account_id=account_id, before=cursor, limit=limit + 1)
+    shown = [as_endpoint(row) for row in found[:limit]]
+    return Page(data=shown, next=shown[-1].id if len(found) > limit else None)
+
+
+async def change(services: Services, row: EndpointRow, patch: EndpointPatch) -> Endpoint:
+    """Change URL, event types or description, and disable or enable.
+
+    Raises:
+        Refused: ``invalid_input`` naming the URL.
+    """
+    if patch.url is not None and (problems := check_url(patch.url, services.settings)):
+        raise invalid(*problems)
+    values: dict[str, Any] = {
+        name: value for name in ("url", "event_types", "description") if (value := getattr(patch, name)) is not None
+    }
+    now = services.clock.now()
+
+    async def write(conn: AsyncConnection) -> EndpointRow | None:
+        if values:
+            await endpoints.change(conn, row.id, **values)
+        if patch.disabled is True:
+            await disable(conn, row, "manual", now)
+        elif patch.disabled is False:
+            await _enable(conn, row.id, None, now)
+        return await endpoints.get(conn, row.id)
+
+    return _found(await services.database.writer.run(write), row.id)
+
+
+async def enable(services: Services, row: EndpointRow, replay_from: int | None) -> Endpoint:
+    """Enable an endpoint: what was parked goes out, and with ``replay_from`` what it missed after that position.
+
+    An endpoint that is enabled already can be given ``replay_from`` as well.
+    """
+    now = services.clock.now()
+    changed = await services.database.writer.run(lambda conn: _enable(conn, row.id, replay_from, now))
+    return _found(changed, row.id)
+
+
+async def _enable(
+    conn: AsyncConnection, endpoint_id: str, replay_from: int | None, now: datetime
+) -> EndpointRow | None:
+    changed = await endpoints.change(conn, endpoint_id, to_state="enabled", disabled_reason=None, failing_since=None)
+    if changed is not None:
+        await resume(conn, changed, replay_from, now)
+    return changed
+
+
+def _found(row: EndpointRow | None, endpoint_id: str) -> Endpoint:
+    if row is None:
+        raise not_found("endpoint", endpoint_id)
+    return as_endpoint(row)
+
+
+async def remove(services: Services, row: EndpointRow) -> None:
+    """Remove an endpoint, its secrets, and what waits for it."""
+    now = services.clock.now()
+    await services.database.writer.run(lambda conn: _remove(services, conn, row.id, now))
+    log.info("endpoint.removed", endpoint_id=row.id)
+
+
+async def _remove(services: Services, conn: AsyncConnection, endpoint_id: str, now: datetime) -> None:
+    await endpoints.change(conn, endpoint_id, to_state="disabled", removed_at=now)
+    await deliveries.cancel_waiting(conn, endpoint_id, "the endpoint was removed", now)
+    await services.vault.delete(conn, endpoint_id)
+
+
+# --- subscriptions: endpoints that a connection owns ------------------------------------------------------
+
+
+async def subscribe(
+    services: Services,
+    connection_row: ConnectionRow,
+    url: str,
+    event_types: Sequence[str],
+    filters: dict[str, Any] | None = None,
+) -> Endpoint:
+    """Make an endpoint that this connection owns; the same subscription again is answered with the one that is there.
+
+    Raises:
+        Refused: ``invalid_input`` naming the URL or an unknown event type.
+    """
+    known = get_args(EventType)
+    if unknown := sorted(set(event_types) - set(known)):
+        message = f"Unknown event types: {', '.join(unknown)}."
+        raise invalid(FieldProblem(field="event_types", message=message, code="unknown_event_type"))
+    wanted_types = sorted(set(event_types))
+    async with services.database.read() as conn:
+        for row in await endpoints.of_connection(conn, connection_row.id):
+            if (row.url, row.event_types, row.filters or {}) == (url, wanted_types, filters or {}):
+                return as_endpoint(row)
+    row = EndpointRow(
+        id=new_id("end"),
+        account_id=connection_row.account_id,
+        connection_id=connection_row.id,
+        url=url,
+        event_types=wanted_types,
+        filters=filters,
+        description=f"Subscription of {connection_row.integration}",
+        created_at=services.clock.now(),
+    )
+    return await _store(services, row)
+
+
+async def unsubscribe(services: Services, connection_row: ConnectionRow, endpoint_id: str) -> None:
+    """Remove an endpoint of this connection; an unknown one, or another's, is left as it is."""
+    async with services.database.read() as conn:
+        row = await endpoints.get(conn, endpoint_id)
+    if row is not None and row.connection_id == connection_row.id:
+        await remove(services, row)
+
+
+async def remove_subscriptions(services: Services, conn: AsyncConnection, connection_id: str, now: datetime) -> int:
+    """Remove all endpoints of a connection that is being disconnected; return how many."""
+    owned = await endpoints.of_connection(conn, connection_id)
+    for row in owned:
+        await _remove(services, conn, row.id, now)
+    return len(owned)
+
+
+async def recent_events(
+    services: Services, account_id: str, event_type: str, limit: int = 3, *, since: datetime | None = None
+) -> list[Event]:
+    """Return an account's newest events of one type, newest first, for samples."""
+    async with services.database.read() as conn:
+        found = await events.recent(conn, account_id, event_type, limit, since=since)
+    return [as_event(row) for row in found]

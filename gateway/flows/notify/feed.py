@@ -1,0 +1,40 @@
+"""The pull feed: all events in the order of their positions. A reader that goes on from ``next`` has missed nothing."""
+
+from typing import Any
+
+import msgspec
+
+from gateway.errors import Refused
+from gateway.flows.notify.envelopes import as_event
+from gateway.flows.services import Services
+from gateway.storage import events
+from gateway_schemas.events import EventFeed, FeedEvent
+
+
+async def read(services: Services, *, after: int, limit: int, account_id: str | None = None) -> EventFeed:
+    """Return the events after a position, of one account or all.
+
+    Args:
+        services: The process's services.
+        after: ``next`` of the answer before; 0 begins with the oldest event that is kept.
+        limit: At most so many.
+        account_id: Only this account's.
+
+    Raises:
+        Refused: ``feed_expired`` when events after the position were deleted by retention: some would be missed.
+    """
+    async with services.database.read() as conn:
+        # the newest place is read first: it was committed together with all places before it
+        newest = await events.newest_position(conn)
+        found = await events.after(conn, after, limit, until=newest, account_id=account_id)
+        pruned = await events.pruned_position(conn)  # last, so that a deletion in between is noticed
+    if 0 < after < pruned:
+        detail = f"Events up to position {pruned} were deleted. Read the present state, then go on from after={pruned}."
+        raise Refused("feed_expired", detail)
+    shown = [_with_position(row) for row in found]
+    return EventFeed(data=shown, next=shown[-1].position if len(shown) == limit else max(after, newest))
+
+
+def _with_position(row: events.EventRow) -> FeedEvent:
+    fields: dict[str, Any] = msgspec.structs.asdict(as_event(row))
+    return FeedEvent(**fields, position=row.position or 0)

@@ -1,0 +1,1 @@
+"""Something changes in the CRM: heard in ``inbound``, ``feeds`` and ``sweep``, judged in ``qualification``."""

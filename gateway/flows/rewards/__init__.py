@@ -1,0 +1,1 @@
+"""What a qualified referral owes: ``sales`` and ``rewards``."""

@@ -1,0 +1,173 @@
+"""One attempt of a push whose connection and setup are there: freeze, call the plugin, and say how it ended."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.flows import mishaps
+from gateway.flows.connections import opening
+from gateway.flows.services import Services
+from gateway.flows.signups.once import Step, Steps
+from gateway.flows.signups.push_endings import as_it_stands, delivered, let_go, link_to, parked, refused, words
+from gateway.flows.signups.pushing import Ready, freeze
+from gateway.plugins import Integration
+from gateway.sdk import errors
+from gateway.sdk.connection import Connection, Push, PushedRecord
+from gateway.storage import links, people, pushes, timeline
+from gateway.storage.engine import AsyncConnection
+from gateway.storage.pushes import Frozen
+from gateway.storage.running import Done, Outcome, Retry, TaskRun
+from gateway.storage.timeline import NewEntry
+from gateway_schemas.records import RecordRef
+
+PUSH_SECONDS = 120.0
+"""How long all calls of one push may take together; each has a time-out of its own."""
+
+ANEW = ":anew"
+"""Pseudo step: the push was begun anew once, because a record that it built on was gone."""
+
+
+class Attempt:
+    """One attempt of a push."""
+
+    def __init__(self, services: Services, task_run: TaskRun, ready: Ready) -> None:
+        self._services, self._run, self._ready = services, task_run, ready
+        earlier = ready.push
+        self._frozen: Frozen | None = earlier.frozen if earlier is not None else None
+        # the state of the person that the values show, so that what changes on the way is seen at the end
+        frozen_before = earlier is not None and earlier.frozen is not None
+        self._shown_at = earlier.frozen_at if earlier is not None and frozen_before else ready.person.updated_at
+        integration = services.integrations.get(ready.row.integration)
+        self._settle_seconds = 0.0 if integration is None else integration.manifest.settle_seconds
+        self._steps = Steps(
+            task_run,
+            task_run.steps or (earlier.steps if earlier is not None else None),
+            settle_seconds=self._settle_seconds,
+            on_begin=self._store_frozen,
+            on_finish=self._store_record,
+        )
+
+    async def run(self) -> Outcome:
+        """Freeze, open the connection, and let the plugin push."""
+        ready, steps = self._ready, self._steps
+        if self._frozen is None:
+            self._frozen, problems = freeze(ready)
+            if problems:
+                said = "The signup does not fit the mapping."
+                return refused(ready, steps, "rejected", said, problems, self._run.now())
+        try:
+            return await self._push(self._frozen)
+        except errors.Rejected as error:
+            return refused(ready, steps, "rejected", str(error), error.problems, self._run.now())
+        except errors.NotSupported as error:
+            return refused(ready, steps, "not_supported", str(error), [], self._run.now())
+        except errors.MappingBroken as error:
+            return self._parked(error)
+        except Exception as error:  # noqa: BLE001 - what any other error means is decided in one place
+            outcome = await mishaps.outcome_of(self._run, ready.row, error, settle_seconds=self._settle_seconds)
+            return self._doubted(outcome) if isinstance(error, errors.OutcomeUnknown) else outcome
+
+    async def _push(self, frozen: Frozen) -> Outcome:
+        ready = self._ready
+        integration = opening.usable_integration(self._services, ready.row.integration)
+        if not integration.has("push_signup"):
+            raise errors.NotSupported(f"{integration.manifest.name} takes no signups")
+        connection = await opening.open_connection(self._services, ready.row, run=self._run)
+        own = {one.ref for one in self._steps.records}
+        push = Push(
+            reference=frozen.reference,
+            role=frozen.role,
+            campaign_name=frozen.campaign_name,
+            email=frozen.email,
+            values=frozen.values,
+            target=frozen.target,
+            target_options=frozen.target_options,
+            duplicates=frozen.duplicates,
+            known=tuple(ref for ref in self._known() if ref not in own),
+            fields=ready.setup.resolved.fields,
+            code=ready.person.code,
+            once=self._steps,
+        )
+        try:
+            calling = integration.hooks.push_signup(connection=connection, push=push)
+            result = await integration.call(calling, timeout_seconds=PUSH_SECONDS)
+        except errors.RecordGone as error:
+            return await self._anew(integration, connection, error)
+        return Done(apply=delivered(ready, result, self._shown_at, frozen.notes, self._run.now()))
+
+    def _known(self) -> list[RecordRef]:
+        return [link.ref for link in self._ready.known]
+
+    # --- what commits with the steps -------------------------------------------------------------
+
+    async def _store_frozen(self, conn: AsyncConnection) -> None:
+        ready = self._ready
+        assert self._frozen is not None
+        current = await people.by_id(conn, ready.person.id)
+        if current is None or current.email is None:
+            raise errors.RetryLater("the person was erased", after_seconds=0, lane_wide=False)
+        await pushes.freeze(conn, ready.person.id, ready.row.id, ready.setup.id, self._frozen, self._shown_at)
+
+    async def _store_record(self, conn: AsyncConnection, record: PushedRecord) -> None:
+        now = self._run.now()
+        person = await as_it_stands(conn, self._ready.person)
+        await links.add(conn, [link_to(record, person, self._ready.row.id)], now)
+        data = {"record": record.ref, "how": record.how}
+        await timeline.add(conn, [NewEntry(person.id, person.account_id, "push.step", f"{words(record)}.", data)], now)
+
+    # --- how it ends -----------------------------------------------------------------------------
+
+    def _parked(self, error: errors.MappingBroken) -> Outcome:
+        now = self._run.now()
+
+        async def write(conn: AsyncConnection) -> None:
+            await let_go(conn, self._ready, self._steps, now)
+            await parked(self._ready, mishaps.scrubbed(str(error)), now)(conn)
+
+        return mishaps.mapping_broken(self._ready.setup, error, now, write)
+
+    def _doubted(self, outcome: Outcome) -> Outcome:
+        if not isinstance(outcome, Retry):
+            return outcome
+        now = self._run.now()
+        text = "No full answer came from the CRM; before anything is written again we look whether it was done."
+        entry = NewEntry(self._ready.person.id, self._ready.person.account_id, "push.in_doubt", text)
+
+        async def write(conn: AsyncConnection) -> None:
+            await timeline.add(conn, [entry], now)
+
+        return msgspec.structs.replace(outcome, apply=write)
+
+    async def _anew(self, integration: Integration, connection: Connection, error: errors.RecordGone) -> Outcome:
+        """Find out which record is gone, drop it, and begin anew, once."""
+        person, steps = self._ready.person, self._steps
+        refs = list(dict.fromkeys([*self._known(), *(one.ref for one in steps.records)]))
+        missing = await _missing(integration, connection, refs)
+        if not missing or ANEW in steps.steps:
+            return refused(self._ready, steps, "record_gone", str(error), [], self._run.now())
+        now = self._run.now()
+        steps.forget(missing)
+        steps.steps[ANEW] = Step(begun_at=now, attempt=self._run.task.attempt)
+        named = ", ".join(f"{one.kind} {one.id}" for one in missing)
+        text = f"Gone from the CRM, so the signup does without: {named}."
+        entry = NewEntry(person.id, person.account_id, "record.gone", text, {"records": missing})
+
+        async def write(conn: AsyncConnection) -> None:
+            await links.mark_gone(conn, self._ready.row.id, missing, now)
+            await timeline.add(conn, [entry], now)
+
+        await self._run.save_steps(steps.stored, write)
+        return Retry(error=mishaps.scrubbed(str(error)), after_seconds=0)
+
+
+async def _missing(integration: Integration, connection: Connection, refs: Sequence[RecordRef]) -> list[RecordRef]:
+    """Return those records that the vendor does not have any more; all of them where it cannot be asked."""
+    if not refs or not integration.has("read_records"):
+        return list(refs)
+    there: set[RecordRef] = set()
+    size = integration.manifest.read_batch
+    for start in range(0, len(refs), size):
+        reading = integration.hooks.read_records(connection=connection, refs=refs[start : start + size])
+        found = await integration.call(reading, timeout_seconds=PUSH_SECONDS)
+        there |= {record.ref for record in found if record.state != "deleted" and record.merged_into is None}
+    return [ref for ref in refs if ref not in there]
