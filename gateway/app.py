@@ -29,6 +29,7 @@ from gateway.api import (
     oauth,
     people,
     plugin_routes,
+    problem_pages,
     qualification,
     rewards,
     setups,
@@ -51,7 +52,7 @@ from gateway.worker import Worker
 
 API = (
     integrations, accounts, connections, oauth, fields, campaigns, setups, signups, people, qualification, rewards,
-    endpoints, events, deliveries, ledger, inbound, health,
+    endpoints, events, deliveries, ledger, inbound, health, problem_pages,
 )  # fmt: skip
 
 MAX_BODY = 1024 * 1024

@@ -13,9 +13,17 @@ from gateway.sdk import errors as sdk
 from gateway.storage.writer import Overloaded, StorageUnavailable
 from gateway_schemas.problem import FieldProblem, ProblemDetails
 
-DOCS = "https://referral-gateway.example/docs/problems"
-_BY_STATUS = {400: "invalid_request", 401: "unauthenticated", 403: "missing_scope", 404: "not_found", 405: "method_not_allowed",
-              406: "not_acceptable", 413: "too_large", 415: "unsupported_media_type", 429: "rate_limited"}  # fmt: skip
+_BY_STATUS = {
+    400: "invalid_request",
+    401: "unauthenticated",
+    403: "missing_scope",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "rate_limited",
+}
 _log = structlog.get_logger()
 
 
@@ -28,6 +36,18 @@ def refused_for(error: Exception) -> Refused:
             return Refused("overloaded", "Send the same request again shortly.", retry_after=1)
         case StorageUnavailable():
             return Refused("storage_unavailable", "Nothing was accepted; send the same request again.", retry_after=5)
+        case sdk.PluginError():
+            return _said_by_a_plugin(error)
+        case msgspec.ValidationError():
+            return invalid_body(error)
+        case HTTPException() if error.status_code in _BY_STATUS:
+            return Refused(_BY_STATUS[error.status_code], _detail(error))
+        case _:
+            return Refused("internal", "The failure is logged; send the same request again, it is not done twice.")
+
+
+def _said_by_a_plugin(error: sdk.PluginError) -> Refused:
+    match error:
         case sdk.ReauthRequired():
             return Refused("needs_reauth", f"{error}. Authorise the connection again.")
         case sdk.RetryLater():
@@ -41,14 +61,8 @@ def refused_for(error: Exception) -> Refused:
             return Refused("misconfigured", str(error))
         case sdk.RecordGone():
             return Refused("vendor_refused", str(error))
-        case sdk.PluginError():
-            return Refused("vendor_unavailable", str(error), retry_after=5)
-        case msgspec.ValidationError():
-            return invalid_body(error)
-        case HTTPException() if error.status_code in _BY_STATUS:
-            return Refused(_BY_STATUS[error.status_code], _detail(error))
         case _:
-            return Refused("internal", "The failure is logged; send the same request again, it is not done twice.")
+            return Refused("vendor_unavailable", str(error), retry_after=5)
 
 
 def invalid_body(error: msgspec.ValidationError) -> Refused:
@@ -74,7 +88,7 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
     if refused.code == "internal":
         _log.error("request.failed", path=request.url.path, exc_info=error)
     document = ProblemDetails(
-        type=f"{DOCS}/{refused.code}",
+        type=f"/problems/{refused.code}",
         title=refused.kind.title,
         status=refused.kind.status,
         code=refused.code,

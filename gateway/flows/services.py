@@ -26,7 +26,8 @@ class Services:
         vendor_http: Client for vendors; its transport reaches the network (or a sandbox in tests). Hosts are checked
             per connection.
         webhook_http: Client for endpoints, behind the SSRF guard.
-        host_for: Makes what a plugin may ask of us (``flows/connections/host.py``); handed in, since all flows stand behind it.
+        host_for: Makes what a plugin may ask of us (``flows/connections/host.py``); handed in, since all flows
+            stand behind it.
     """
 
     settings: Settings

@@ -15,7 +15,7 @@ class ProblemDetails(Output, frozen=True, kw_only=True):
     """An ``application/problem+json`` document.
 
     Attributes:
-        type: URI of the page that explains this problem.
+        type: URI reference of the page that explains this problem, ``/problems/{code}`` of the gateway.
         title: The problem in a few words, the same for each occurrence.
         status: The HTTP status.
         code: Stable word for programs, also the end of ``type``.
@@ -30,3 +30,12 @@ class ProblemDetails(Output, frozen=True, kw_only=True):
     detail: str
     instance: str | None = None
     problems: list[FieldProblem] = []
+
+
+class ProblemPage(Output, frozen=True, kw_only=True):
+    """What a problem code means, and what to do."""
+
+    code: str
+    status: int
+    title: str
+    advice: str

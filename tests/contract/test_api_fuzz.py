@@ -82,6 +82,8 @@ FOR_BROWSERS = {"GET /v1/oauth/{integration}/callback"}
 KNOWN = {"account": "acme", "campaign": "spring", "role": "referred", "integration": "pipedrive"}
 
 
+# schemathesis draws from `random` inside its strategies; that is between it and hypothesis
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.label)
 def test_no_request_makes_the_gateway_fail(operation, served):
     @given(case=operation.as_strategy(), known=strategies.booleans())

@@ -51,9 +51,9 @@ def test_each_setting_of_an_integration_is_in_its_readme():
             assert f"`GATEWAY_{integration.key.upper()}_{name.upper()}`" in readme
 
 
-def test_each_problem_code_is_listed_with_its_status_and_no_other():
-    listed = dict(re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", text("api.md"), re.MULTILINE))
-    assert listed == {code: str(kind.status) for code, kind in PROBLEMS.items()}
+def test_each_problem_is_listed_with_status_title_and_advice_and_no_other():
+    listed = re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \| (.*?) \| (.*?) \|$", text("api.md"), re.MULTILINE)
+    assert listed == [(code, str(kind.status), kind.title, kind.advice) for code, kind in PROBLEMS.items()]
 
 
 def test_each_command_is_described():
