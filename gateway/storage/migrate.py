@@ -26,12 +26,12 @@ class SchemaMismatch(Exception):
     """The database has another schema than this version of the gateway; the message says what to run."""
 
 
-async def upgrade(url: str) -> None:
-    """Run all revisions that the database at ``url`` lacks; safe to repeat.
+async def upgrade(url: str, revision: str = "head") -> None:
+    """Run the revisions that the database at ``url`` lacks, up to ``revision``; safe to repeat.
 
     Processes of the version before may go on meanwhile: revisions expand first and contract a version later.
     """
-    await _with_connection(url, lambda config: command.upgrade(config, "head"))
+    await _with_connection(url, lambda config: command.upgrade(config, revision))
 
 
 async def first_start(url: str) -> None:
@@ -69,6 +69,11 @@ async def check(db: Database) -> None:
     if found is None or found in known:
         raise SchemaMismatch(f"the database is at revision {found}, this gateway needs {head()}: run `gateway migrate`")
     raise SchemaMismatch(f"the database is at revision {found}, which this gateway does not know: run a newer gateway")
+
+
+def revisions() -> list[str]:
+    """Return all revisions, the first one first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 
 
 async def write_revision(message: str) -> None:
