@@ -31,7 +31,7 @@ async def counts(conn: AsyncConnection, now: datetime) -> Gauges:
         select(deliveries.c.state, func.count()).where(deliveries.c.state == "waiting").group_by(deliveries.c.state)
     )
     return {
-        "tasks_waiting": ("Tasks that wait, by kind", "kind", dict(waiting)),
+        "tasks_waiting": ("Tasks that wait, by kind", "kind", dict(waiting.all())),
         "tasks_running": ("Tasks that run", None, {"": running or 0}),
         "tasks_parked": ("Tasks parked until a mapping is repaired", None, {"": parked or 0}),
         "tasks_oldest_due_seconds": (
@@ -40,8 +40,8 @@ async def counts(conn: AsyncConnection, now: datetime) -> Gauges:
             {"": (now - oldest).total_seconds() if oldest else 0},
         ),
         "lanes_held": ("Vendor tenants that need a person (re-authorisation)", None, {"": held_lanes or 0}),
-        "connections": ("Connections by state", "state", dict(states)),
+        "connections": ("Connections by state", "state", dict(states.all())),
         "signups_held": ("Signups held, by cause", "cause", {cause or "unknown": number for cause, number in held}),
         "inbound_unread": ("Vendor calls stored and not read yet", None, {"": unread or 0}),
-        "deliveries_waiting": ("Event deliveries under way", "state", dict(out)),
+        "deliveries_waiting": ("Event deliveries under way", "state", dict(out.all())),
     }
