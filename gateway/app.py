@@ -35,6 +35,7 @@ from gateway.api import (
     setups,
     signups,
 )
+from gateway.api.nul import refuse_nul
 from gateway.api.problems import problem_response
 from gateway.flows import handlers as flows
 from gateway.flows.connections import budget, opening
@@ -160,6 +161,7 @@ def create_app(services: Services, *, worker: Worker | None = None) -> Litestar:
             "services": Provide(lambda: services, sync_to_thread=False),
             "caller": Provide(auth.provide_caller),
         },
+        before_request=refuse_nul,
         exception_handlers={Exception: problem_response},
         request_max_body_size=MAX_BODY,
         openapi_config=_openapi(),

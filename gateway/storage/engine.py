@@ -238,11 +238,17 @@ def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     # isolation_level None: the driver opens no transaction by itself; the writer's begin is ours (below)
     driver_arguments = {"timeout": BUSY_SECONDS, "isolation_level": None}
     writing = create_async_engine(
-        url, connect_args=driver_arguments, pool_size=1, max_overflow=0, pool_reset_on_return=None
+        url,
+        connect_args=driver_arguments,
+        hide_parameters=True,  # what a statement was about is in no log
+        pool_size=1,
+        max_overflow=0,
+        pool_reset_on_return=None,
     )
     reading = create_async_engine(
         url,
         connect_args=driver_arguments,
+        hide_parameters=True,
         pool_size=READERS,
         max_overflow=0,
         pool_reset_on_return=None,
@@ -279,12 +285,14 @@ def _postgresql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     }
     writing = create_async_engine(
         url,
+        hide_parameters=True,
         pool_size=1,
         max_overflow=1,  # the connection that listens for hints
         connect_args={"timeout": CONNECT_SECONDS, "server_settings": waits},
     )
     reading = create_async_engine(
         url,
+        hide_parameters=True,
         pool_size=READERS,
         max_overflow=0,
         pool_pre_ping=True,

@@ -1,6 +1,7 @@
 """The connect steps of a manifest: which is next, how it is shown, and what may not be done now."""
 
 import hashlib
+import re
 import secrets
 from datetime import timedelta
 from urllib.parse import urlencode, urlsplit
@@ -105,13 +106,19 @@ def check_return_url(services: Services, url: str) -> None:
         Refused: ``invalid_input`` naming ``return_url``.
     """
     settings = services.settings
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        readable = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, readable = urlsplit(""), False
     origin = f"{parts.scheme}://{parts.netloc}"
     own = "{0.scheme}://{0.netloc}".format(urlsplit(settings.public_url))
     known = {own, *(allowed.rstrip("/") for allowed in settings.console_origins)}
     local = settings.allow_local_targets and parts.hostname in ("localhost", "127.0.0.1", "::1")
     secure = parts.scheme == "https" or (parts.scheme == "http" and (local or origin == own))
-    if not secure or parts.username is not None or (origin not in known and not local) or any(c.isspace() for c in url):
+    # it becomes a Location header: ASCII without spaces and control characters
+    plain = readable and re.fullmatch(r"[!-~]+", url) is not None and "\\" not in url
+    if not secure or not plain or parts.username is not None or (origin not in known and not local):
         message = "Use an https URL of the gateway itself or of an origin in GATEWAY_CONSOLE_ORIGINS."
         raise invalid(FieldProblem(field="return_url", message=message, code="origin_not_allowed"))
 
