@@ -246,6 +246,115 @@ async def test_a_replay_of_a_push_that_failed_in_doubt_looks_first(toy):
     assert len(toy.crm.of("contact")) == 1
 
 
+async def test_a_replay_of_a_signup_that_is_parked_in_doubt_is_refused_and_loses_no_step(toy):
+    from gateway.errors import Refused
+    from gateway.storage.tables import setups
+
+    await toy.connect()
+    toy.crm.next("contact", toy.after(LOST))
+    person = await toy.sign_up()
+    await toy.drain()
+    await toy.write(lambda conn: conn.execute(setups.update().values(state="needs_attention")))
+    await toy.later(minutes=5)
+    (parked,) = await toy.tasks("push_signup")
+    assert (parked.state, list(parked.steps)) == ("parked", ["contact"])
+    with pytest.raises(Refused, match="on its way"):
+        await toy.write(lambda conn: replay_push(conn, person, toy.clock.now()))
+    await toy.repair()
+    await toy.drain()
+    assert (await toy.person(person)).crm == "linked"
+    assert [task.state for task in await toy.tasks("push_signup")] == ["done"]
+    assert len(toy.crm.of("contact")) == 1
+
+
+async def test_a_signup_that_is_held_in_doubt_looks_first_when_it_goes_out(toy):
+    from gateway.storage.tables import setups
+
+    await toy.connect()
+    toy.crm.next("contact", toy.after(LOST))
+    person = await toy.sign_up()
+    await toy.drain()
+    await toy.write(lambda conn: conn.execute(setups.delete()))
+    await toy.later(minutes=5)
+    assert (await toy.person(person)).crm == "held"
+    await toy.set_up()
+    await toy.repair()
+    await toy.drain()
+    assert (await toy.person(person)).crm == "linked"
+    assert len(toy.crm.of("contact")) == 1
+
+
+async def use_up(toy, campaign="spring"):
+    """Let the push of a signup end for good, in doubt about its contact; return the person."""
+    from gateway.storage.tables import tasks
+
+    person = await toy.sign_up(campaign=campaign)
+    key = tasks.c.unique_key == f"push:{person}"
+    await toy.write(lambda conn: conn.execute(tasks.update().where(key).values(max_attempts=1)))
+    await toy.drain()
+    return person
+
+
+async def test_a_doubt_that_nobody_settles_holds_others_up_for_the_settle_time_alone(toy):
+    await toy.connect(campaigns_=("spring", "autumn"))
+    toy.crm.next("contact", toy.after(LOST))
+    first = await use_up(toy)
+    assert (await toy.person(first)).crm_cause == "failed"
+    second = await toy.sign_up(campaign="autumn")
+    await toy.later(seconds=SETTLE - 5)
+    assert (await toy.person(second)).crm == "waiting"
+    await toy.later(seconds=6)
+    assert (await toy.person(second)).crm == "linked"
+
+
+async def test_a_doubt_that_is_parked_holds_others_up_for_the_settle_time_alone(toy):
+    from gateway.storage.tables import setups
+
+    await toy.connect(campaigns_=("spring", "autumn"))
+    toy.crm.next("contact", toy.after(LOST))
+    first = await toy.sign_up()
+    await toy.drain()
+    broken = setups.update().where(setups.c.campaign_id == "spring").values(state="needs_attention")
+    await toy.write(lambda conn: conn.execute(broken))
+    await toy.later(seconds=SETTLE - 5)
+    second = await toy.sign_up(campaign="autumn")
+    await toy.drain()
+    assert (await toy.person(second)).crm == "waiting"
+    await toy.later(minutes=5)
+    assert [(await toy.person(one)).crm for one in (first, second)] == ["waiting", "linked"]
+    await toy.repair()
+    await toy.drain()
+    assert (await toy.person(first)).crm == "linked"
+
+
+async def test_a_doubt_of_somebody_who_was_erased_holds_nobody_up(toy):
+    from gateway.flows.people.erase import erase
+
+    await toy.connect(campaigns_=("spring", "autumn"))
+    toy.crm.next("contact", toy.before(LOST))
+    await toy.sign_up()
+    await toy.drain()
+    await erase(toy.services, "acme", "friend@example.com")
+    second = await toy.sign_up(campaign="autumn")
+    await toy.drain()
+    assert (await toy.person(second)).crm == "linked"
+
+
+async def test_of_two_pushes_in_doubt_the_older_goes_first_and_neither_waits_for_ever(toy):
+    await toy.connect(campaigns_=("spring", "autumn"))
+    toy.crm.next("contact", toy.after(LOST), toy.after(LOST))
+    first = await use_up(toy)
+    await toy.later(seconds=SETTLE + 1)
+    second = await toy.sign_up(campaign="autumn")
+    await toy.drain()
+    await toy.write(lambda conn: replay_push(conn, first, toy.clock.now()))
+    await toy.drain()
+    assert [(await toy.person(one)).crm for one in (first, second)] == ["linked", "waiting"]
+    await toy.later(minutes=2)
+    assert (await toy.person(second)).crm == "linked"
+    assert len(toy.crm.of("contact")) == 2  # one each: the first had ended for good when the second began
+
+
 async def test_a_contact_that_is_gone_is_dropped_and_the_push_begun_anew(toy):
     await toy.connect(campaigns_=("spring", "autumn"))
     await toy.sign_up()

@@ -65,6 +65,32 @@ async def test_one_email_in_two_campaigns_becomes_one_contact(acme):
     assert len(acme.sandbox.snapshot()["lead"]) == 2
 
 
+@pytest.mark.parametrize("loss", ["lost", "timed out", "cut"])
+async def test_while_a_contact_is_in_doubt_no_other_campaign_makes_a_second_one(make_world, loss):
+    acme = await make_world(sandbox_options={"search_lag": 86_400})
+    await acme.account()
+    await acme.connect()
+    for campaign in ("spring", "autumn"):
+        await acme.campaign(campaign=campaign)
+        await acme.setup(campaign=campaign)
+    before = len(people(acme))
+    LOSSES[loss](acme, match=STEPS["contact"], method="POST")
+    first = await acme.signup()
+    await acme.drain()
+    second = await acme.signup(campaign="autumn")
+    await acme.later(seconds=5)
+    assert (await acme.person(second["person"]))["crm"] == "waiting"
+    other = await acme.signup(email="else@example.com")  # the lane goes on
+    await acme.drain()
+    assert (await acme.person(other["person"]))["crm"] == "linked"
+    shown = [await settled(acme, one["person"]) for one in (first, second)]
+    assert [one["crm"] for one in shown] == ["linked", "linked"], await acme.timeline(second["person"])
+    assert len(people(acme)) == before + 2
+    contacts = [[one["ref"]["id"] for one in each["records"] if one["ref"]["kind"] == "contact"] for each in shown]
+    assert contacts[0] == contacts[1]
+    assert len(acme.sandbox.snapshot()["lead"]) == 3
+
+
 async def test_two_processes_take_one_queue(acme, make_world):
     await acme.setup()
     other = await make_world(clock=acme.clock, sandbox=acme.sandbox, host=acme.host)
@@ -110,6 +136,25 @@ async def test_a_field_that_goes_parks_signups_until_the_mapping_is_mended(acme)
     await acme.setup(target="contact")
     await acme.drain()
     assert (await acme.person(signed_up["person"]))["crm"] == "linked"
+
+
+async def test_a_signup_that_waits_is_not_sent_a_second_time_by_a_replay(acme):
+    custom = acme.sandbox.add_field("person", "Shirt size", "varchar")
+    field = getattr(custom, "code", None) or custom.key
+    mapping = [{"record_kind": "contact", "field": field, "source": "person.code"}]
+    await acme.setup(target="contact", mapping=mapping)
+    acme.sandbox.delete_field(field)
+    signed_up = await acme.signup()
+    await acme.drain()
+    deliveries = await acme.call("GET", "/v1/deliveries?state=parked&account=acme")
+    (parked,) = [one for one in deliveries["data"] if one["kind"] == "signup"]
+    refused = await acme.call("POST", f"/v1/deliveries/{parked['id']}/replay", expect=409)
+    assert (refused["code"], "on its way" in refused["detail"]) == ("wrong_state", True)
+    await acme.setup(target="contact")
+    await acme.drain()
+    assert (await acme.person(signed_up["person"]))["crm"] == "linked"
+    deliveries = await acme.call("GET", "/v1/deliveries?account=acme")
+    assert [one["id"] for one in deliveries["data"] if one["kind"] == "signup"] == [parked["id"]]
 
 
 async def test_a_refused_signup_is_sent_again_by_a_replay(acme):

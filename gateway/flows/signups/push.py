@@ -8,13 +8,14 @@ doubt, and the record of each step is linked in the transaction that finishes it
 
 from datetime import datetime
 
+from gateway.errors import Refused
 from gateway.flows import mishaps
 from gateway.flows.campaigns import attention
 from gateway.flows.connections import reauth
 from gateway.flows.services import Services
 from gateway.flows.signups.held import push_task
 from gateway.flows.signups.push_attempt import Attempt
-from gateway.flows.signups.push_endings import PARKED, held, moved, parked, used_up
+from gateway.flows.signups.push_endings import PARKED, held, kept, moved, parked, used_up
 from gateway.flows.signups.pushing import Loaded, Ready, load
 from gateway.storage import people, pushes, timeline
 from gateway.storage.connections import lane
@@ -25,6 +26,12 @@ from gateway.storage.tasks import Task, insert_tasks
 from gateway.storage.timeline import NewEntry
 
 __all__ = ["handlers", "replay_push"]
+
+STILL_WAITING = (
+    "It is on its way already: it goes out by itself. If it is parked, mend the setup that its timeline names, or"
+    " re-authorise the connection."
+)
+"""Why a signup that waits is not sent again."""
 
 
 class PushSignup:
@@ -55,16 +62,18 @@ def _ready(loaded: Loaded, run: TaskRun) -> Ready | Outcome:
     """Return the push that can go out, or what becomes of it as things are."""
     person, row, setup = loaded.person, loaded.row, loaded.setup
     if row is None:
-        return held(loaded, "no_connection", run.now())
+        return held(loaded, "no_connection", run)
     if lane(row) != run.task.lane:
         return moved(loaded, lane(row), run)
     if row.state == "needs_reauth":
-        return Park(cause=reauth.park_cause(row), error="the connection needs re-authorisation")
+        error = "the connection needs re-authorisation"
+        return Park(cause=reauth.park_cause(row), error=error, apply=kept(loaded, run.task.id))
     if setup is None or loaded.campaign is None or loaded.account is None:
-        return held(loaded, "no_setup", run.now())
+        return held(loaded, "no_setup", run)
     if setup.state != "ready":
         message = "; ".join(problem.message for problem in setup.problems) or "Its setup needs attention."
         tell = None if person.crm_cause == PARKED else parked(loaded, message, run.now())
+        tell = kept(loaded, run.task.id, tell)
         apply = attention.parking(setup, run.now(), tell)
         return Park(cause=attention.park_cause(setup.id), error=message, apply=apply)
     return Ready.of(loaded)
@@ -74,10 +83,15 @@ async def replay_push(conn: AsyncConnection, person_id: str, now: datetime) -> b
     """Push a signup again that was refused, or whose record is gone; return whether it goes out now.
 
     What was done already is not done again; a signup whose records are gone is pushed as if for the first time.
+
+    Raises:
+        Refused: ``wrong_state``: its push is on its way, or parked. That one has the steps; a second one would not.
     """
     person = (await people.lock(conn, [person_id])).get(person_id)
     if person is None or not person.signed_up or person.email is None or person.crm == "linked":
         return False
+    if person.crm == "waiting":
+        raise Refused("wrong_state", STILL_WAITING)
     if person.crm == "gone":
         await pushes.forget(conn, person_id)
     place = Place(person.account_id, person.campaign_id, person.role)

@@ -7,6 +7,7 @@ import msgspec
 from gateway.flows import mishaps
 from gateway.flows.connections import opening
 from gateway.flows.services import Services
+from gateway.flows.signups.doubts import wait_for_others
 from gateway.flows.signups.once import Step, Steps
 from gateway.flows.signups.push_endings import as_it_stands, delivered, let_go, link_to, parked, refused, words
 from gateway.flows.signups.pushing import Ready, freeze
@@ -48,8 +49,13 @@ class Attempt:
         )
 
     async def run(self) -> Outcome:
-        """Freeze, open the connection, and let the plugin push."""
+        """Freeze, open the connection, and let the plugin push; not while another push of this e-mail is in doubt."""
         ready, steps = self._ready, self._steps
+        waiting = wait_for_others(
+            ready.person.id, steps.steps, ready.others, settle_seconds=self._settle_seconds, now=self._run.now()
+        )
+        if waiting is not None:
+            return waiting
         if self._frozen is None:
             self._frozen, problems = freeze(ready)
             if problems:

@@ -136,12 +136,25 @@ def parked(loaded: Loaded, message: str, now: datetime) -> Apply:
     return write
 
 
-def held(loaded: Loaded, cause: str, now: datetime) -> Outcome:
-    """Return the outcome of a signup that has nowhere to go."""
+def kept(loaded: Loaded, task_id: str, also: Apply | None = None) -> Apply:
+    """Return the writes that go with parking a push: what it has done is kept where pushes of its e-mail see it."""
+
+    async def write(conn: AsyncConnection) -> None:
+        await pushes.keep_task_steps(conn, loaded.person.id, task_id)
+        if also is not None:
+            await also(conn)
+
+    return write
+
+
+def held(loaded: Loaded, cause: str, run: TaskRun) -> Outcome:
+    """Return the outcome of a signup that has nowhere to go; when it goes out it goes on from what was done."""
     connection = loaded.row.id if loaded.row is not None else None
+    now = run.now()
 
     async def write(conn: AsyncConnection) -> None:
         person = await as_it_stands(conn, loaded.person)
+        await pushes.keep_task_steps(conn, person.id, run.task.id)
         entry, event = told_held(msgspec.structs.replace(person, crm_cause=cause), connection)
         await people.set_crm(conn, [person.id], "held", now, cause=cause)
         await timeline.add(conn, [entry], now)

@@ -8,7 +8,8 @@ from gateway.sdk.errors import Problem
 from gateway.sdk.mapping import render
 from gateway.storage import accounts, campaigns, connections, links, people, pushes
 from gateway.storage.campaigns import CampaignRow, SetupRow
-from gateway.storage.connections import ConnectionRow
+from gateway.storage.connections import ConnectionRow, lane
+from gateway.storage.doubts import OtherPush, other_pushes
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.links import LinkRow
 from gateway.storage.people import PersonRow
@@ -23,6 +24,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
         row: The account's CRM connection, active or in need of re-authorisation.
         push: What an earlier attempt froze and left.
         known: Records that we know for this e-mail on this connection, newest first.
+        others: Pushes of this e-mail to this CRM for other campaigns and roles, as far as they have begun.
     """
 
     person: PersonRow
@@ -33,6 +35,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     referrer: PersonRow | None = None
     push: PushRow | None = None
     known: list[LinkRow] = []
+    others: list[OtherPush] = []
 
 
 class Ready(Loaded, frozen=True, kw_only=True):
@@ -66,6 +69,7 @@ async def load(conn: AsyncConnection, person_id: str) -> Loaded | None:
         referrer=await people.by_id(conn, person.referrer_id) if person.referrer_id is not None else None,
         push=await pushes.get(conn, person_id, row.integration, row.identity),
         known=await links.known_for(conn, row.id, person.email_hash),
+        others=await other_pushes(conn, person_id, person.email_hash, lane(row)),
     )
 
 

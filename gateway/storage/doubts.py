@@ -1,0 +1,68 @@
+"""Other pushes of one e-mail at one vendor tenant, and what their steps may have done without our knowing."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import and_, literal, select, text
+
+from gateway.storage.engine import AsyncConnection
+from gateway.storage.tables import connections, people, pushes, tasks
+
+
+class OtherPush(msgspec.Struct, frozen=True, kw_only=True):
+    """A push of another person with the same e-mail that is not in the CRM.
+
+    Attributes:
+        steps: What its task has done so far, or what an earlier one left.
+        due_at: When its task goes on; null when none is on its way: parked, or ended for good.
+    """
+
+    person_id: str
+    steps: dict[str, Any]
+    due_at: datetime | None = None
+
+
+async def other_pushes(conn: AsyncConnection, person_id: str, email_hash: str | None, lane: str) -> list[OtherPush]:
+    """Return the pushes in a lane, with steps, of other people who have this e-mail, whatever campaign and role.
+
+    One statement by indexes alone: people by e-mail, then for each their waiting task and what is kept of their push.
+    """
+    if email_hash is None:
+        return []
+    waiting, running = tasks.alias("waiting"), tasks.alias("running")
+    key = literal("push:") + people.c.id
+    # the states are literal, so that the partial indexes fit
+    is_waiting = text("waiting.state = 'available' and waiting.unique_key is not null")
+    # none runs beside us: what is marked so was left by a process that died, and goes on soon
+    is_running = text("running.state = 'running'")
+    vendor = literal("vendor:") + connections.c.integration + ":" + connections.c.identity
+    kept = (
+        select(pushes.c.person_id, pushes.c.steps)
+        .join_from(pushes, connections, connections.c.id == pushes.c.connection_id)
+        .join(people, people.c.id == pushes.c.person_id)
+        .where(people.c.email_hash == email_hash, vendor == lane, pushes.c.steps.is_not(None))
+        .subquery("kept")
+    )
+    statement = (
+        select(
+            people.c.id,
+            waiting.c.steps.label("waiting_steps"), waiting.c.due_at.label("waiting_due"),
+            running.c.steps.label("running_steps"), running.c.due_at.label("running_due"),
+            kept.c.steps.label("kept_steps"),
+        )
+        .outerjoin_from(people, waiting, and_(waiting.c.unique_key == key, is_waiting, waiting.c.lane == lane))
+        .outerjoin(running, and_(running.c.lane == lane, is_running, running.c.unique_key == key))
+        .outerjoin(kept, kept.c.person_id == people.c.id)
+        .where(
+            people.c.email_hash == email_hash,
+            people.c.id != person_id,
+            people.c.crm.in_(["waiting", "held", "refused"]),
+        )
+    )  # fmt: skip
+    found = []
+    for row in await conn.execute(statement):
+        steps = row.waiting_steps or row.running_steps or row.kept_steps
+        if steps:
+            found.append(OtherPush(person_id=row.id, steps=steps, due_at=row.waiting_due or row.running_due))
+    return found
