@@ -137,8 +137,7 @@ class Mapped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sources_for(form: Sequence[FormField], role: Role) -> dict[str, Source]:
-    """Return the sources that a setup of this role may use: a referrer was referred by nobody."""
-    fixed = {name: one for name, one in SOURCES.items() if role == "referred" or not name.startswith("referrer.")}
+    """Return the sources that a setup of this role may use; somebody who refers may have been referred too."""
     declared = {
         f"person.fields.{one.key}": Source(
             _FORM_TYPES[one.type], one.label, labels_only=one.type in ("text", "long_text", "option")
@@ -146,7 +145,7 @@ def sources_for(form: Sequence[FormField], role: Role) -> dict[str, Source]:
         for one in form
         if one.role == role
     }
-    return fixed | declared
+    return SOURCES | declared
 
 
 def fits(source: Source, field: Field) -> bool:

@@ -18,6 +18,7 @@ class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         used: Units that all processes used.
         background: Of it, by sweeps and polls.
+        sweeps: Of that, by sweeps.
         daily_limit: As the vendor's headers said last; null when they never did.
         remaining: Units left, as the vendor's headers said last, less what we used since.
     """
@@ -26,6 +27,7 @@ class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
     day: str
     used: int = 0
     background: int = 0
+    sweeps: int = 0
     daily_limit: int | None = None
     remaining: int | None = None
 
@@ -53,6 +55,7 @@ async def add_use(
     *,
     used: int,
     background: int,
+    sweeps: int,
     daily_limit: int | None,
     remaining: int | None,
 ) -> BudgetRow:
@@ -65,6 +68,7 @@ async def add_use(
         now: The time.
         used: Units since this process last told.
         background: Of them, by sweeps and polls.
+        sweeps: Of those, by sweeps.
         daily_limit: From the vendor's newest header; ``None`` leaves what is known.
         remaining: Units left by the vendor's newest header, less what we used since; ``None``: no header came, and
             what is known shrinks by ``used``.
@@ -74,6 +78,7 @@ async def add_use(
         day=day,
         used=used,
         background=background,
+        sweeps=sweeps,
         daily_limit=daily_limit,
         remaining=remaining,
         updated_at=now,
@@ -81,6 +86,7 @@ async def add_use(
     values = {
         "used": budgets.c.used + used,
         "background": budgets.c.background + background,
+        "sweeps": budgets.c.sweeps + sweeps,
         "daily_limit": func.coalesce(statement.excluded.daily_limit, budgets.c.daily_limit),
         "remaining": func.coalesce(statement.excluded.remaining, budgets.c.remaining - used),
         "updated_at": now,

@@ -280,6 +280,7 @@ budgets = Table(
     Column("day", String(10), primary_key=True),
     Column("used", BigInteger, nullable=False, server_default="0"),
     Column("background", BigInteger, nullable=False, server_default="0"),  # of it: sweeps and polls
+    Column("sweeps", BigInteger, nullable=False, server_default="0"),  # of that: sweeps
     Column("daily_limit", BigInteger),
     Column("remaining", BigInteger),  # as the vendor's headers said last
     Column("updated_at", UtcTime, nullable=False),

@@ -329,6 +329,24 @@ async def test_a_piece_that_cannot_be_read_does_not_stop_the_others(gateway):
     assert await gateway.states(fred) == ["qualified"]
 
 
+async def test_new_records_of_a_contact_are_looked_for_once_a_day_while_webhooks_or_feeds_tell_of_them(gateway):
+    await gateway.begin(target="contact")
+    contact = gateway.crm.add("contact", 1)
+    fred = await gateway.person("fred", records=(contact,))
+    await gateway.drain()
+    deal = gateway.crm.add("deal", 7, contact=contact)
+    gateway.crm.win(deal)
+    gateway.crm.told.clear()
+    gateway.crm.feed.clear()
+    gateway.crm.calls.clear()
+    for _ in range(9):
+        await gateway.later(hours=2, minutes=45)
+    asked = [what for what, _ in gateway.crm.calls]
+    assert asked.count("related") in (1, 2)  # a day has passed, and a little more
+    assert asked.count("read") >= 8
+    assert await gateway.states(fred) == ["qualified"]
+
+
 async def test_when_the_share_of_the_budget_ends_what_was_found_is_kept(gateway):
     await gateway.begin(target="contact")
     contacts = [gateway.crm.add("contact", number) for number in (1, 2)]
@@ -338,7 +356,7 @@ async def test_when_the_share_of_the_budget_ends_what_was_found_is_kept(gateway)
         gateway.crm.win(gateway.crm.add("deal", f"7{ref.id}", contact=ref))
     gateway.crm.told.clear()
     gateway.crm.feed.clear()
-    gateway.services.clock.advance(timedelta(hours=1, minutes=6))
+    gateway.services.clock.advance(timedelta(days=1, minutes=6))
     original = gateway.crm.answer
 
     def answer(what, about):

@@ -8,20 +8,28 @@ from gateway.storage.engine import Database
 LANE = "vendor:toy:c1"
 
 
-async def add(database: Database, used, *, background=0, limit=None, remaining=None):
+async def add(database: Database, used, *, background=0, sweeps=0, limit=None, remaining=None):
     now = database.clock.now()
     return await database.writer.run(
         lambda conn: budgets.add_use(
-            conn, LANE, "2026-03-01", now, used=used, background=background, daily_limit=limit, remaining=remaining
+            conn,
+            LANE,
+            "2026-03-01",
+            now,
+            used=used,
+            background=background,
+            sweeps=sweeps,
+            daily_limit=limit,
+            remaining=remaining,
         )
     )
 
 
 async def test_uses_add_up_and_the_vendors_word_wins(database: Database):
-    await add(database, 10, background=4)
-    assert (await add(database, 5)).used == 15
+    await add(database, 10, background=4, sweeps=1)
+    assert (await add(database, 5, background=2, sweeps=2)).used == 15
     row = await add(database, 1, limit=100, remaining=60)
-    assert (row.used, row.background, row.daily_limit, row.remaining) == (16, 4, 100, 60)
+    assert (row.used, row.background, row.sweeps, row.daily_limit, row.remaining) == (16, 6, 3, 100, 60)
     row = await add(database, 7)
     assert (row.used, row.daily_limit, row.remaining) == (23, 100, 53)
     async with database.read() as conn:

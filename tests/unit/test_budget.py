@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from gateway.flows.connections.budget import BudgetMemory, LaneMeter, lane_limits
-from gateway.flows.connections.counters import DailyUse, RollingWindow
+from gateway.flows.connections.counters import DailyUse, RollingWindow, background_wait
 from gateway.sdk.clock import Clock
 from gateway.sdk.errors import RetryLater
 from gateway.storage.budgets import BudgetRow, day_of
@@ -113,7 +113,7 @@ async def test_a_call_does_not_wait_longer_than_its_task_may():
     assert world.use.used == 8
 
 
-@pytest.mark.parametrize(("purpose", "left"), [("task", 100), ("bulk", 200), ("background", 200)])
+@pytest.mark.parametrize(("purpose", "left"), [("task", 100), ("bulk", 200), ("feed", 200), ("sweep", 200)])
 async def test_each_purpose_stops_at_what_is_kept_back_for_the_ones_before_it(purpose, left):
     world = World(used=1000 - left - 1)
     meter = world.meter(purpose)
@@ -124,12 +124,76 @@ async def test_each_purpose_stops_at_what_is_kept_back_for_the_ones_before_it(pu
 
 async def test_sweeps_and_polls_get_their_share_and_no_more():
     world = World()
+    world.clock.advance(timedelta(hours=11, minutes=30))
     for _ in range(50):
-        await world.meter("background").before(1)
+        await world.meter("feed").before(1)
     with pytest.raises(RetryLater, match="share"):
-        await world.meter("background").before(1)
+        await world.meter("first_look").before(1)
     await world.meter("task").before(1)
     assert (world.use.used, world.use.background) == (51, 50)
+
+
+async def test_the_share_lasts_until_the_day_ends():
+    world = World()  # at noon: half of the 50 units, and a head start of three calls
+    for _ in range(28):
+        await world.meter("feed").before(1)
+    with pytest.raises(RetryLater, match="28 of 50 units used") as refused:
+        await world.meter("feed").before(1)
+    assert 1700 < refused.value.after_seconds <= 1728
+    assert not refused.value.lane_wide
+    await world.meter("first_look").before(1)
+    world.clock.advance(timedelta(seconds=2 * 1728))
+    await world.meter("feed").before(1)
+
+
+async def test_sweeps_leave_half_of_it_to_feeds():
+    world = World()
+    for _ in range(14):
+        await world.meter("sweep").before(1)
+    with pytest.raises(RetryLater, match="share"):
+        await world.meter("sweep").before(1)
+    for _ in range(14):
+        await world.meter("feed").before(1)
+    assert (world.use.background, world.use.sweeps) == (28, 14)
+
+
+HOUR = 3600
+
+
+@pytest.mark.parametrize(
+    ("kind", "hours", "used", "sweeps", "cost", "wait"),
+    [
+        ("feed", 0, 0, 0, 10, 0),  # a share of 2,400 units: 100 an hour, and a hundred to begin with
+        ("feed", 0, 90, 0, 10, 0),
+        ("feed", 0, 100, 0, 10, HOUR / 10),
+        ("feed", 0, 0, 0, 80, 0),  # three dear calls, where an hour's worth is less
+        ("feed", 0, 80, 0, 80, 0),
+        ("feed", 0, 240, 0, 80, 0.8 * HOUR),
+        ("feed", 12, 1290, 0, 10, 0),
+        ("feed", 12, 1300, 0, 10, HOUR / 10),
+        ("feed", 23.5, 2390, 0, 10, 0),
+        ("feed", 23.5, 2400, 0, 10, None),
+        ("first_look", 0, 2390, 1200, 10, 0),
+        ("first_look", 12, 2395, 0, 10, None),
+        ("sweep", 0, 0, 0, 10, 0),
+        ("sweep", 0, 40, 40, 10, 0),
+        ("sweep", 0, 50, 50, 10, HOUR / 5),  # half of what has accrued
+        ("sweep", 12, 640, 640, 10, 0),
+        ("sweep", 12, 650, 650, 10, HOUR / 5),
+        ("sweep", 12, 1300, 130, 10, HOUR / 10),  # nothing left, and the tenth is used
+        ("sweep", 12, 1300, 120, 10, 0),  # the tenth is theirs, though feeds have used all that accrued
+        ("sweep", 23.9, 1200, 1195, 10, None),
+        ("feed", 1, 0, 0, 0, 0),
+    ],
+)
+def test_what_background_work_waits_for(kind, hours, used, sweeps, cost, wait):
+    found = background_wait(kind, 2400, hours * HOUR, used=used, sweeps=sweeps, cost=cost)
+    assert found == (None if wait is None else pytest.approx(wait))
+
+
+@pytest.mark.parametrize("kind", ["feed", "sweep", "first_look"])
+def test_without_a_share_there_is_no_background_work(kind):
+    assert background_wait(kind, 0, 100, used=0, sweeps=0, cost=1) is None
 
 
 async def test_the_vendors_headers_correct_the_count():
@@ -161,7 +225,7 @@ async def test_a_budget_that_is_used_up_is_tried_again_once_an_hour():
 
 def test_without_a_daily_limit_nothing_is_counted_down():
     use = DailyUse(BudgetRow(lane=LANE, day="2026-03-01"), datetime.now(UTC))
-    use.count(10, background=False)
+    use.count(10)
     assert use.left(None) is None
     use.learn(100, 80)
     assert use.left(None) == 80

@@ -330,10 +330,28 @@ def test_referrer_rows_take_referrer_sources():
     ]
 
 
-def test_a_referrer_has_no_referrer():
-    found = checked(role="referrer", mapping=[entry("lead", "c_text", "referrer.email")])
-    assert [(one.field, one.code) for one in found.problems] == [("mapping[0].source", "unknown_source")]
-    assert "referred by nobody" in found.problems[0].message
+def test_a_referrer_may_have_been_referred_too():
+    found = checked(
+        role="referrer",
+        mapping=[entry("lead", "c_text", "referrer.email")],
+        referrer_fields=[entry("contact", "phone", "referrer.code")],
+    )
+    assert [(one.field, one.code) for one in found.problems] == [("referrer_fields[0].field", "wrong_type")]
+    given = [entry("lead", "c_text", "referrer.email")]
+    found = checked(role="referrer", referrer_fields=given)
+    assert found.problems == []
+    assert found.body.referrer_fields == given
+
+
+@pytest.mark.parametrize("part", ["mapping", "referrer_fields"])
+def test_what_is_required_of_a_referrer_does_not_hang_on_who_referred_them(part):
+    given = {part: [entry("lead", "title", "referrer.full_name")]}
+    found = checked(role="referrer", **given)
+    assert [(one.field, one.code) for one in found.problems] == [(f"{part}[0].source", "optional_source")]
+    assert "default" in found.problems[0].message
+    default = DefaultEntry(record_kind="lead", field="title", value="Joined")
+    assert problems(role="referrer", defaults=[default], **given) == []
+    assert problems(role="referred", **given) == []
 
 
 @pytest.mark.parametrize(
@@ -451,6 +469,66 @@ def test_what_counts_is_written_out(given, accepts):
     assert found.problems == []
     assert found.resolved.accepts == accepts
     assert found.resolved.labels["pipeline:1"] == "Sales"
+
+
+def deals(**changes):
+    """Return the manifest with a target that makes deals, which the stage trigger counts."""
+    lead = MANIFEST.targets[1]
+    deal = msgspec.structs.replace(lead, key="deal", label="Contact and deal", creates=["contact", "deal"], rows={})
+    stage = msgspec.structs.replace(
+        MANIFEST.triggers[0], targets=["lead", "deal"], through={"lead": ["converted"], "deal": ["created"]}, **changes
+    )
+    return msgspec.structs.replace(MANIFEST, targets=[*MANIFEST.targets, deal], triggers=[stage])
+
+
+def starting(manifest, chosen, given, target="deal"):
+    body = SetupInput(target=target, target_options={"owner": "u1"} | chosen, qualification=given)
+    asked = needs(manifest, "referred", body)
+    found = {
+        (source, parent): [one for one in OPTIONS[source] if parent is None or one.parent == parent]
+        for source, parent in asked.options
+    }
+    live = Live({kind: FIELDS[kind] for kind in asked.kinds}, found)
+    return [
+        one for one in check(manifest, CAMPAIGN, "referred", body, live, Locality()).problems if "stage" in one.field
+    ]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "given", "refused"),
+    [
+        ({"pipeline": "1", "stage": "11"}, rule(), True),
+        ({"pipeline": "1", "stage": "12"}, rule(), True),
+        ({"stage": "12"}, rule(), True),
+        ({"pipeline": "1", "stage": "11"}, rule(match="exactly"), True),
+        ({"pipeline": "1", "stage": "10"}, rule(), False),
+        ({"pipeline": "1", "stage": "12"}, rule(match="exactly"), False),
+        ({"pipeline": "2", "stage": "20"}, rule(), False),
+        ({}, rule(), False),
+        ({"pipeline": "1"}, rule(), False),
+    ],
+)
+def test_a_record_must_not_begin_where_it_qualifies(chosen, given, refused):
+    found = starting(deals(), chosen, given)
+    assert [(one.field, one.code) for one in found] == [("target_options.stage", "qualifies_at_once")] * refused
+    assert not refused or "choose an earlier" in found[0].message
+
+
+def test_where_every_beginning_qualifies_none_is_needed_to_refuse():
+    stages = [one for one in STAGES if one.rank]
+    first = rule(parameters={"pipeline": "1", "stage": "10"})
+    body = SetupInput(target="deal", target_options={"owner": "u1", "pipeline": "1"}, qualification=first)
+    found = {("users", None): OPTIONS["users"], ("pipelines", None): PIPELINES, ("stages", "1"): stages[:3]}
+    live = Live(FIELDS, found)
+    checked_body = check(deals(), CAMPAIGN, "referred", body, live, Locality())
+    assert [(one.field, one.code) for one in checked_body.problems] == [("target_options.stage", "qualifies_at_once")]
+
+
+def test_a_beginning_that_does_not_qualify_alone_is_no_problem():
+    begun = {"pipeline": "1", "stage": "11"}
+    assert starting(MANIFEST, begun, rule(), target="lead") == []  # the deal that counts is not made by us
+    both = [Requirement(fact="stage", parameter="stage"), Requirement(fact="won")]
+    assert starting(deals(requires=both), begun, rule()) == []
 
 
 OPTION = st.builds(

@@ -71,15 +71,13 @@ def sample_person(
 
 
 def sample_referrer(given: PreviewInput, role: Role, campaign: CampaignRow) -> MappingPerson | None:
-    """Return who referred: as given; made up when nothing at all was given; else nobody.
+    """Return who referred: as given; made up for referred people when nothing at all was given; else nobody.
 
     Raises:
         Refused: An e-mail is none.
     """
     referrer = given.referrer
-    if role == "referrer":
-        return None
-    if referrer is None and given.person is None:
+    if referrer is None and given.person is None and role == "referred":
         referrer = SampleReferrer(
             external_id="sample-2",
             code="FRIEND",

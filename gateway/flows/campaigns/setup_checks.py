@@ -220,6 +220,35 @@ class _Check:
             message = f"Nothing takes {trigger.label!r} back; use never."
             self.problem("qualification.reverse", "not_reversible", message)
         self._check_parameters(trigger, rule)
+        if "created" in trigger.through.get(target.key, []):
+            self._check_beginning(target, trigger)
+
+    def _check_beginning(self, target: Target, trigger: Trigger) -> None:
+        """Refuse a record of ours that begins where it qualifies: each signup would qualify as it is sent."""
+        parameters = {one.key: one for one in trigger.parameters}
+        begun: list[TargetOption] = []
+        for requirement in trigger.requires:
+            parameter = parameters.get(requirement.parameter or "")
+            accepted = self.accepts.get(parameter.key, []) if parameter is not None else []
+            options = [one for one in target.options if parameter is not None and one.source == parameter.source]
+            found = [one for one in options if self._begins_in(one, target, accepted)]
+            if not found:
+                return
+            begun += found
+        for option in begun:
+            message = (
+                f"{trigger.label}: every signup would qualify as soon as it is sent, since {option.label} satisfies the "
+                f"rule already; choose an earlier {option.label}, or another value in the rule."
+            )
+            self.problem(f"target_options.{option.key}", "qualifies_at_once", message)
+
+    def _begins_in(self, option: TargetOption, target: Target, accepted: Sequence[str]) -> bool:
+        """Say whether a record begins with an accepted value: the chosen one, or whichever the vendor may choose."""
+        given = self.body.target_options
+        if option.key in given:
+            return given[option.key] in accepted
+        offered = self._siblings(option, target.options, given)
+        return bool(offered) and all(one.value in accepted for one in offered)
 
     def _check_parameters(self, trigger: Trigger, rule: QualificationRule) -> None:
         known = {one.key: one for one in trigger.parameters}

@@ -180,8 +180,6 @@ class _Rows:
         return source
 
     def _unknown_source(self, source: str) -> str:
-        if source.startswith("referrer.") and self.role == "referrer":
-            return "A referrer was referred by nobody; use person.… sources."
         if source.startswith("person.fields."):
             declared = [name for name in self.sources if name.startswith("person.fields.")]
             return (
@@ -235,8 +233,21 @@ class _Rows:
                 continue
             places = list(self._places_for(row))
             self.needed.update(places)
+            self._check_optional(row, places)
             if not places and not any(found.field == _path_of(row) for found in self.problems):
                 self.problem(_path_of(row), "required", self._how_to_fill(row))
+
+    def _check_optional(self, row: MappingRow, places: Sequence[Place]) -> None:
+        """Refuse a required field of a referrer that hangs on who referred them: most were referred by nobody."""
+        if self.role != "referrer":
+            return
+        for one in self.rows:
+            if one.place in places and one.entry.source.startswith("referrer.") and one.place not in self._defaults():
+                message = (
+                    f"Not everybody who refers was referred, and {row.label} is required; "
+                    "use another source, or add a default."
+                )
+                self.problem(f"{one.path}.source", "optional_source", message)
 
     def _is_required(self, row: MappingRow) -> bool:
         return row.required == "always" or (

@@ -3,18 +3,20 @@
 The burst window of a tenant's tasks lives in the memory of the process that owns its lane: exact, without a write a
 call. Calls made while a person waits may come from any process; they have a kept-back share of their own, counted in
 one row per tenant and span of the burst window. Units of the day are counted in memory, told to the database in
-batches, and corrected by the vendor's headers, which see what others use.
+batches, and corrected by the vendor's headers, which see what others use. Sweeps and polls have a share of the day,
+paced evenly over it (``counters.background_wait``).
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, cast, get_args
 
 import httpx
 
-from gateway.flows.connections.counters import DailyUse, RollingWindow
+from gateway.flows.connections.counters import DAY_SECONDS, Background, DailyUse, RollingWindow, background_wait
 from gateway.flows.services import Services
 from gateway.sdk.errors import RetryLater
 from gateway.storage import budgets
@@ -24,8 +26,8 @@ from gateway.storage.running import LaneLimits
 from gateway.storage.writer import Overloaded, StorageUnavailable
 from gateway_schemas.manifest import RateBudget
 
-Purpose = Literal["person", "task", "bulk", "background"]
-"""For whom a call is made: a person waits; a task of a signup or status; bulk work; sweeps and polls."""
+Purpose = Literal["person", "task", "bulk"] | Background
+"""For whom a call is made: a person waits; a task of a signup or status; bulk work; polls and sweeps."""
 
 PROBE_EVERY = timedelta(hours=1)
 """A used-up budget is tried again this often: when the vendor's day begins is not always known."""
@@ -90,7 +92,7 @@ class LaneMeter:
         else:
             await self._take_named(self._memory, window)
             await self._take_burst(self._memory)
-        day.count(cost, background=self._purpose == "background")
+        day.count(cost, background=self._background)
         if day.is_worth_telling(now):
             await tell(self._services, self._lane)
 
@@ -117,13 +119,8 @@ class LaneMeter:
         if left is None:
             return
         kept_back = round((daily or 0) * self._budget.reserve_share * {"person": 0, "task": 1}.get(self._purpose, 2))
-        share = round((daily or 0) * self._budget.sweep_share)
-        if self._purpose == "background" and daily and day.row.background + day.background + cost > share:
-            raise RetryLater(
-                f"sweeps and polls used their share of today's budget ({share} of {daily} units)",
-                after_seconds=self._until_tomorrow(now),
-                lane_wide=False,
-            )
+        if self._background is not None and daily:
+            self._check_share(day, self._background, round(daily * self._budget.sweep_share), cost, now)
         if left - cost >= kept_back:
             return
         if left <= 0 and (day.probed_at is None or now - day.probed_at >= PROBE_EVERY):
@@ -135,9 +132,24 @@ class LaneMeter:
             lane_wide=self._purpose == "task",
         )
 
+    @property
+    def _background(self) -> Background | None:
+        return cast("Background", self._purpose) if self._purpose in get_args(Background) else None
+
+    def _check_share(self, day: DailyUse, kind: Background, share: int, cost: int, now: datetime) -> None:
+        used, sweeps = day.row.background + day.background, day.row.sweeps + day.sweeps
+        seconds = DAY_SECONDS - _left_of_day(now)
+        wait = background_wait(kind, share, seconds, used=used, sweeps=sweeps, cost=cost)
+        if wait == 0:
+            return
+        raise RetryLater(
+            f"sweeps and polls have a share of today's budget, paced over the day ({used} of {share} units used)",
+            after_seconds=self._until_tomorrow(now) if wait is None else math.ceil(wait),
+            lane_wide=False,
+        )
+
     def _until_tomorrow(self, now: datetime) -> float:
-        tomorrow = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-        return max(60.0, (tomorrow - now).total_seconds())
+        return max(60.0, _left_of_day(now))
 
     async def _take_burst(self, memory: MutableMapping[str, Any]) -> None:
         # twice, since calls for people are counted by fixed spans, and two spans may meet within one rolling window
@@ -202,8 +214,8 @@ async def tell(services: Services, lane: str | None = None) -> None:
     for (of, day), use in list(memory.days.items()):
         if lane is not None and of != lane:
             continue
-        used, background, limit, remaining = use.used, use.background, use.limit, use.remaining
-        use.used, use.background, use.told_at = 0, 0, now
+        used, background, sweeps, limit, remaining = use.used, use.background, use.sweeps, use.limit, use.remaining
+        use.used, use.background, use.sweeps, use.told_at = 0, 0, 0, now
         if used or limit is not None or remaining is not None:
 
             async def write(
@@ -212,17 +224,27 @@ async def tell(services: Services, lane: str | None = None) -> None:
                 day: str = day,
                 used: int = used,
                 background: int = background,
+                sweeps: int = sweeps,
                 limit: int | None = limit,
                 remaining: int | None = remaining,
             ) -> BudgetRow:
                 return await budgets.add_use(
-                    conn, of, day, now, used=used, background=background, daily_limit=limit, remaining=remaining
+                    conn,
+                    of,
+                    day,
+                    now,
+                    used=used,
+                    background=background,
+                    sweeps=sweeps,
+                    daily_limit=limit,
+                    remaining=remaining,
                 )
 
             try:
                 use.row = await services.database.writer.run(write, bounded=False)
             except (Overloaded, StorageUnavailable):
                 use.used, use.background = use.used + used, use.background + background
+                use.sweeps += sweeps
         if day != day_of(now) and not use.used:
             memory.days.pop((of, day), None)
 
@@ -237,6 +259,13 @@ async def units_left(services: Services, conn: AsyncConnection, lane: str, budge
         use = DailyUse(await budgets.get(conn, lane, day_of(now)), now)
     left = use.left(budget.daily)
     return None if left is None else max(0, left)
+
+
+def _left_of_day(now: datetime) -> float:
+    """Return the seconds until the UTC day that calls count for is over."""
+    moment = now.astimezone(UTC)
+    tomorrow = moment.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return (tomorrow - moment).total_seconds()
 
 
 def _number(response: httpx.Response, header: str | None) -> int | None:

@@ -1,7 +1,8 @@
-"""The counters behind a vendor's limits, pure: a rolling window, and the units of one day."""
+"""The counters behind a vendor's limits, pure: a rolling window, the units of one day, and their pace."""
 
 from collections import deque
 from datetime import datetime, timedelta
+from typing import Literal
 
 from gateway.storage.budgets import BudgetRow
 
@@ -9,6 +10,52 @@ TELL_EVERY = timedelta(seconds=10)
 TELL_UNITS = 200
 NETWORK_MARGIN = 1.1
 """The window is kept a little longer than the vendor's, since calls do not arrive as evenly as they left."""
+
+Background = Literal["first_look", "feed", "sweep"]
+"""Work that nobody waits for: the first poll of an authorisation, the polls after it, and sweeps."""
+
+DAY_SECONDS = 86_400
+HEAD_START_SECONDS = 3_600
+HEAD_START_LOOKS = 3
+SWEEPS_AT_MOST = 0.5
+SWEEPS_AT_LEAST = 0.1
+
+
+def background_wait(kind: Background, share: int, seconds: float, *, used: int, sweeps: int, cost: int) -> float | None:
+    """Return how long background work waits for its units: the share of a day accrues evenly over the day.
+
+    By any moment ``share`` times the elapsed part of the day has accrued, and a head start: what an hour brings, or
+    what three such calls cost, if that is more. So the share lasts until the day ends, and nothing goes blind before.
+
+    - The first look after an authorisation waits for nothing that has still to accrue.
+    - Feeds come before sweeps: they may use all that has accrued, sweeps half of it.
+    - A tenth is the sweeps' even where feeds use up the rest, so that what feeds miss is found; it may run ahead of
+      what has accrued, and feeds make up for it.
+    - All together never use more than the share.
+
+    Args:
+        kind: What the units are for.
+        share: Units of the whole day that background work may use.
+        seconds: Since the day began.
+        used: Units that background work used today.
+        sweeps: Of them, by sweeps.
+        cost: Units that are wanted now.
+
+    Returns:
+        Seconds, zero when it may go on; ``None`` when there is nothing left today.
+    """
+    if used + cost > share:
+        return None
+    if kind == "first_look" or cost == 0:
+        return 0.0
+    needed: float = used + cost
+    if kind == "sweep":
+        own = sweeps + cost
+        needed = max(own / SWEEPS_AT_MOST, min(needed, own / SWEEPS_AT_LEAST))
+    if needed > share:
+        return None
+    head_start = max(share * HEAD_START_SECONDS / DAY_SECONDS, HEAD_START_LOOKS * cost)
+    return max(0.0, (needed - head_start) * DAY_SECONDS / share - seconds)
 
 
 class RollingWindow:
@@ -46,6 +93,7 @@ class DailyUse:
         self.told_at = now
         self.used = 0
         self.background = 0
+        self.sweeps = 0
         self.limit: int | None = None
         self.remaining: int | None = None
         self.probed_at: datetime | None = None
@@ -63,10 +111,11 @@ class DailyUse:
         """Return the units of a whole day."""
         return self.limit or self.row.daily_limit or manifest_daily
 
-    def count(self, cost: int, *, background: bool) -> None:
+    def count(self, cost: int, *, background: Background | None = None) -> None:
         """Count a call that is about to be made."""
         self.used += cost
-        self.background += cost if background else 0
+        self.background += cost if background is not None else 0
+        self.sweeps += cost if background == "sweep" else 0
         if self.remaining is not None:
             self.remaining -= cost
 

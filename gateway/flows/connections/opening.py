@@ -13,6 +13,7 @@ import msgspec
 from gateway.flows.connections import budget
 from gateway.flows.connections.budget import LaneMeter, Purpose
 from gateway.flows.connections.client_tokens import ClientTokens
+from gateway.flows.connections.counters import Background
 from gateway.flows.connections.credentials import SECRET, StoredTokens
 from gateway.flows.connections.redaction import Redactor
 from gateway.flows.connections.token_calls import Tokens, configured_urls
@@ -75,7 +76,7 @@ async def open_connection(
     *,
     run: TaskRun | None = None,
     person_waits: bool = False,
-    background: bool = False,
+    background: Background | None = None,
     transport_wrap: Wrap | None = None,
     given: Given | None = None,
 ) -> Connection:
@@ -86,7 +87,7 @@ async def open_connection(
         row: The connection, as read lately.
         run: The task that calls; its lane's memory holds the burst window, and the calls go into its attempt log.
         person_waits: A person waits for the answer: the call comes from the kept-back share. Without a task always so.
-        background: A sweep or a poll: it gets a set share of the day's budget alone.
+        background: A sweep or a poll, and which: it gets a set share of the day's budget alone, paced over the day.
         transport_wrap: Put around the transport, behind the check of hosts (a dry run notes and answers itself).
         given: Credentials to be used instead of the stored ones.
 
@@ -267,7 +268,7 @@ def _meter(
     run: TaskRun | None,
     *,
     person_waits: bool,
-    background: bool,
+    background: Background | None,
 ) -> LaneMeter | None:
     limits = integration.manifest.rate_budget
     if limits is None or row.identity is None:
@@ -275,7 +276,7 @@ def _meter(
     lane = connections.lane(row)
     if run is None or person_waits:
         return LaneMeter(services, lane, limits, purpose="person")
-    purpose: Purpose = "background" if background else "bulk" if run.task.priority >= 3 else "task"
+    purpose: Purpose = background or ("bulk" if run.task.priority >= 3 else "task")
     return LaneMeter(
         services, lane, limits, purpose=purpose, memory=run.lane_memory, seconds_left=lambda: run.seconds_left
     )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from gateway.flows import mishaps
+from gateway.flows.connections.counters import Background
 from gateway.flows.connections.opening import open_connection
 from gateway.flows.referrals import sightings
 from gateway.flows.referrals.evidence import Looker, follow_hints
@@ -120,14 +121,16 @@ class PollFeed:
         self, run: TaskRun, row: ConnectionRow, integration: Integration, feed: Feed, before: Checkpoint | None
     ) -> Apply:
         started = run.now()
-        connection = await open_connection(self._services, row, run=run, background=True)
+        polled = before.polled_at if before is not None else None
+        is_first = polled is None or polled < row.state_since  # since it was authorised, for the first time or again
+        background: Background = "first_look" if is_first else "feed"
+        connection = await open_connection(self._services, row, run=run, background=background)
         call = integration.hooks.poll_changes(
             connection=connection, feed=feed.key, checkpoint=before.checkpoint if before is not None else None
         )
         page = await integration.call(call, timeout_seconds=CALL_SECONDS)
         found = await follow_hints(self._services, row, Looker(integration, connection, started), page.changes, "feed")
         go_on = self._later(row, feed, started, more=page.more)
-        polled = before.polled_at if before is not None else None
         has_gap = polled is not None and started - polled > max(GAP, 2 * interval(feed, row))
 
         async def apply(conn: AsyncConnection) -> None:

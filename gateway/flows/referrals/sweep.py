@@ -1,7 +1,9 @@
 """Read the records of open referrals again, so that what every webhook and feed missed is still found.
 
 Hourly with healthy webhooks or feeds, every five minutes without; fair, those first that were looked at longest ago;
-and never more than a set share of the vendor's daily budget (``budget.py``, purpose *background*).
+and never more than a set share of the vendor's daily budget, paced over the day (``counters.background_wait``). New
+records of a contact cost calls for each person to find: with healthy webhooks or feeds, which name them at once, they
+are looked for once a day.
 """
 
 from collections.abc import Sequence
@@ -99,11 +101,19 @@ class Sweep:
             mine = await links.of_people(conn, sorted(who))
         if not who:
             return Done()
+        is_told = named is None and every(row, integration.manifest) == HEALTHY
         piece = Piece(
-            row, integration.manifest, {one.campaign_id: one for one in setups if one.role == "referred"}, who, mine
+            row,
+            integration.manifest,
+            {one.campaign_id: one for one in setups if one.role == "referred"},
+            who,
+            mine,
+            follow_daily_at=started if is_told else None,
         )
         try:
-            connection = await open_connection(self._services, row, run=run, background=self._background)
+            connection = await open_connection(
+                self._services, row, run=run, background="sweep" if self._background else None
+            )
             looker = Looker(integration, connection, started)
             await looker.read(ref for person in sorted(who) for ref in piece.to_read(person))
         except Exception as error:  # noqa: BLE001 - what it means is decided in one place

@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column("day", sa.String(length=10), nullable=False),
         sa.Column("used", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("background", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("sweeps", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("daily_limit", sa.BigInteger(), nullable=True),
         sa.Column("remaining", sa.BigInteger(), nullable=True),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
