@@ -40,6 +40,8 @@ def refused_for(error: Exception) -> Refused:
             return _said_by_a_plugin(error)
         case msgspec.ValidationError():
             return invalid_body(error)
+        case msgspec.DecodeError():
+            return Refused("invalid_request", f"The body is not JSON that can be read: {error}.")
         case HTTPException() if error.status_code in _BY_STATUS:
             return Refused(_BY_STATUS[error.status_code], _detail(error))
         case _:

@@ -1,11 +1,12 @@
 """The ``type`` of a problem document leads to a page that says what to do."""
 
+import msgspec
 import pytest
 from litestar import Litestar, Request, get
 from litestar.testing import TestClient
 
 from gateway.api.problem_pages import ROUTES
-from gateway.api.problems import problem_response
+from gateway.api.problems import problem_response, refused_for
 from gateway.errors import PROBLEMS, Refused
 
 
@@ -33,3 +34,10 @@ def test_each_problem_leads_to_its_page(client, code):
 
 def test_an_unknown_problem_is_not_found(client):
     assert client.get("/problems/nope").json()["code"] == "not_found"
+
+
+def test_a_body_that_is_not_json_is_a_refusal_and_no_failure():
+    broken = msgspec.DecodeError("JSON is malformed: invalid character (byte 3)")
+    refused = refused_for(broken)
+    assert refused.code == "invalid_request"
+    assert "byte 3" in refused.detail
