@@ -59,6 +59,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 PREFIX = "GATEWAY_"
 
+_WANTED = {
+    "public_url": "expected http:// or https:// and a name, without a slash at the end",
+    "host_keys": "expected keys of at least 32 characters, separated by commas",
+    "secret_keys": "expected `id:base64 of 32 bytes`, separated by commas",
+}
+"""What is expected where a pattern would be shown otherwise."""
+
 
 def load(struct: type[S], *, prefix: str = PREFIX, environ: Mapping[str, str] | None = None) -> S:
     """Read a settings Struct from the environment.
@@ -84,9 +91,9 @@ def load(struct: type[S], *, prefix: str = PREFIX, environ: Mapping[str, str] | 
         return msgspec.convert(values, struct, strict=False)
     except msgspec.ValidationError as error:
         name = str(error).partition("`$.")[2].partition("`")[0].partition("[")[0]
-        raise SettingsError(
-            f"{prefix}{name.upper()} is wrong: {str(error).partition(' - at')[0]}; see docs/settings.md"
-        ) from error
+        wanted = _WANTED.get(name) if struct is Settings else None
+        reason = wanted or str(error).partition(" - at")[0]
+        raise SettingsError(f"{prefix}{name.upper()} is wrong: {reason}; see docs/settings.md") from error
 
 
 def _is_list(annotation: Any) -> bool:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller
@@ -16,7 +17,7 @@ from gateway_schemas.base import Page
 TAGS = ["accounts"]
 
 
-@put("/v1/accounts/{account:str}", tags=TAGS)
+@put("/v1/accounts/{account:str}", tags=TAGS, responses={201: ResponseSpec(Account, description="It was made")})
 async def put_account(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],

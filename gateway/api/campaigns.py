@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from litestar import get, put
+from litestar import Response, get, put
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller, check_host_id
@@ -15,18 +16,23 @@ from gateway_schemas.campaign import Campaign, CampaignInput
 TAGS = ["campaigns"]
 
 
-@put("/v1/accounts/{account:str}/campaigns/{campaign:str}", tags=TAGS)
+@put(
+    "/v1/accounts/{account:str}/campaigns/{campaign:str}",
+    tags=TAGS,
+    responses={201: ResponseSpec(Campaign, description="It was made")},
+)
 async def put_campaign(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
     account: FromPath[str],
     campaign: FromPath[str],
     data: JSONBody[CampaignInput],
-) -> Campaign:
-    """Declare a campaign, or change it; the same again changes nothing, and no reward that is there changes."""
+) -> Response[Campaign]:
+    """Declare a campaign (201), or change it (200); the same again changes nothing, and rewards that are there stay."""
     caller.require(account, "manage")
     check_host_id("campaign", campaign)
-    return await flow.save(services, account, campaign, data)
+    saved, made = await flow.save(services, account, campaign, data)
+    return Response(saved, status_code=201 if made else 200)
 
 
 @get("/v1/accounts/{account:str}/campaigns/{campaign:str}", tags=TAGS)

@@ -1,8 +1,9 @@
 """``/v1/accounts/{account}/campaigns/{campaign}/setups/{role}``: how a CRM is used for a campaign, and dry runs."""
 
 import msgspec
-from litestar import delete, get, post, put
+from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from gateway.api.auth import Caller
@@ -17,7 +18,7 @@ TAGS = ["setups"]
 PATH = "/v1/accounts/{account:str}/campaigns/{campaign:str}/setups/{role:str}"
 
 
-@put(PATH, tags=TAGS)
+@put(PATH, tags=TAGS, responses={201: ResponseSpec(Setup, description="It was made")})
 async def put_setup(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -25,10 +26,11 @@ async def put_setup(
     campaign: FromPath[str],
     role: FromPath[str],
     data: JSONBody[SetupInput],
-) -> Setup:
-    """Save a setup: checked against the vendor as it is now; what waited for it goes out."""
+) -> Response[Setup]:
+    """Save a new setup (201) or change it (200), checked against the vendor; what waited for it goes out."""
     caller.require(account, "manage")
-    return await flow.save(services, account, campaign, _role(role), data)
+    saved, made = await flow.save(services, account, campaign, _role(role), data)
+    return Response(saved, status_code=201 if made else 200)
 
 
 @get(PATH, tags=TAGS)

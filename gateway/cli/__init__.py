@@ -1,11 +1,14 @@
 """The ``gateway`` command: each subcommand in a module of its own, joined here."""
 
+import socket
 import sys
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from gateway import __version__
-from gateway.cli import demo, doctor, erase, export, integrations, logs, sandbox, schema, serve
+from gateway.cli import demo, doctor, erase, export, integrations, logs, rewrap, sandbox, schema, serve
+from gateway.errors import Refused
 from gateway.settings import SettingsError
 from gateway.storage.engine import DatabaseMisconfigured
 from gateway.storage.migrate import SchemaMismatch
@@ -20,7 +23,7 @@ def cli() -> None:
 
 for command in (
     demo.demo, serve.serve, serve.worker, schema.migrate, integrations.integrations, sandbox.sandbox, doctor.doctor,
-    export.export_schemas, erase.erase,
+    export.export_schemas, erase.erase, rewrap.rewrap,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -31,4 +34,11 @@ def main() -> None:
         cli(prog_name="gateway")
     except (SettingsError, DatabaseMisconfigured, SchemaMismatch) as error:
         click.secho(f"gateway: {error}", fg="red", err=True)
+        sys.exit(2)
+    except Refused as error:
+        click.secho(f"gateway: {error.detail}", fg="red", err=True)
+        sys.exit(1)
+    except (DBAPIError, ConnectionError, TimeoutError, socket.gaierror) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        click.secho(f"gateway: the database cannot be used: {cause}; see GATEWAY_DATABASE_URL", fg="red", err=True)
         sys.exit(2)

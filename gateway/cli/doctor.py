@@ -57,6 +57,12 @@ def _settings() -> Iterator[Finding]:
         )
     if settings.allow_local_targets:
         yield Finding("note", "GATEWAY_ALLOW_LOCAL_TARGETS is on: for development only")
+    for name, value, choices in (
+        ("LOG_FORMAT", settings.log_format, ("json", "console")),
+        ("LOG_LEVEL", settings.log_level.lower(), ("debug", "info", "warning", "error")),
+    ):
+        if value not in choices:
+            yield Finding("mend", f"GATEWAY_{name} is {value!r}; use one of: {', '.join(choices)}")
     if not settings.support_contact:
         yield Finding("note", "GATEWAY_SUPPORT_CONTACT is not set: people who wait are told nobody to turn to")
     known = {f"GATEWAY_{name.upper()}" for name in Settings.__struct_fields__}
@@ -89,6 +95,8 @@ async def _database() -> list[Finding]:
         async with database.read() as conn:
             counts = await overview.counts(conn, Clock().now())
     except migrate.SchemaMismatch as error:
+        if database.dialect == "sqlite" and await migrate.current(settings.database_url) is None:
+            return [Finding("note", "the database is empty: `gateway serve` sets it up at its first start")]
         return [Finding("mend", str(error))]
     finally:
         await database.close()

@@ -28,6 +28,8 @@ def export_schemas(folder: Path, check_only: bool) -> None:
     if check_only:
         for path in stale:
             click.echo(f"out of date: {path}")
+        if not stale:
+            click.echo(f"{len(wanted)} files, all up to date")
         raise SystemExit(1 if stale else 0)
     for path in stale:
         if path in wanted:

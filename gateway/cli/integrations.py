@@ -14,17 +14,16 @@ def integrations() -> None:
     Exits with 1 when a plugin is quarantined.
     """
     registry = discover().configure()
-    table = Table(
-        "integration", "name", "category", "distribution", "capabilities", "settings", box=None, header_style="bold"
-    )
+    table = Table("integration", "name", "category", "version", "capabilities", box=None, header_style="bold")
     for one in registry:
-        package = f"{one.distribution} {one.version}".strip()
-        state = "ok" if one.settings_error is None else one.settings_error
         table.add_row(
-            one.key, one.manifest.name, one.manifest.category, package, ", ".join(sorted(one.capabilities)), state
+            one.key, one.manifest.name, one.manifest.category, one.version, ", ".join(sorted(one.capabilities))
         )
     console = Console(soft_wrap=True)
     console.print(table)
+    for one in registry:
+        if one.settings_error is not None:
+            console.print(f"cannot be connected: {one.key}: {one.settings_error}", style="yellow", markup=False)
     for broken in registry.quarantined:
         console.print(f"quarantined: {broken.key} ({broken.distribution}): {broken.reason}", style="red", markup=False)
     if not table.rows and not registry.quarantined:

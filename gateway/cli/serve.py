@@ -23,6 +23,8 @@ def serve(host: str, port: int, no_worker: bool) -> None:
 async def _serve(host: str, port: int, *, with_worker: bool) -> None:
     settings = load(Settings)
     await migrate.first_start(settings.database_url)
+    if not settings.host_keys:
+        click.echo("gateway: GATEWAY_HOST_KEYS is not set: nobody can call the API", err=True)
     async with open_services(settings) as services:
         app = create_app(services, worker=create_worker(services) if with_worker else None)
         config = uvicorn.Config(

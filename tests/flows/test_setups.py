@@ -54,10 +54,10 @@ async def test_a_campaign_is_declared_changed_and_listed(toy):
     await toy.account()
     body = {"name": "Spring", "fields": [{"key": "size", "label": "Size", "type": "number"}],
             "rewards": [{"kind": "fixed", "amount": "10.50", "currency": "EUR"}]}  # fmt: skip
-    first = await toy.call("PUT", "/accounts/acme/campaigns/spring", body)
+    first = await toy.call("PUT", "/accounts/acme/campaigns/spring", body, 201)
     assert (first["state"], first["rewards"][0]["amount"]) == ("draft", "10.50")
     toy.clock.advance(timedelta(minutes=1))
-    assert await toy.call("PUT", "/accounts/acme/campaigns/spring", body) == first
+    assert await toy.call("PUT", "/accounts/acme/campaigns/spring", body, 200) == first
     live = await toy.call("PUT", "/accounts/acme/campaigns/spring", {**body, "state": "live"})
     assert (live["state"], live["created_at"]) == ("live", first["created_at"])
     assert live["updated_at"] > first["updated_at"]

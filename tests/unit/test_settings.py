@@ -39,3 +39,8 @@ def test_a_secret_never_stands_in_the_error():
     with pytest.raises(SettingsError) as caught:
         load(Settings, environ={"GATEWAY_HOST_KEYS": "hunter2"})
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_pattern_is_said_in_words():
+    with pytest.raises(SettingsError, match="without a slash at the end"):
+        load(Settings, environ={"GATEWAY_PUBLIC_URL": "https://gateway.example/"})

@@ -22,8 +22,8 @@ from gateway_schemas.campaign import Campaign, CampaignInput, FormField, RewardR
 from gateway_schemas.problem import FieldProblem
 
 
-async def save(services: Services, account_id: str, campaign_id: str, given: CampaignInput) -> Campaign:
-    """Store a campaign; the same again changes nothing.
+async def save(services: Services, account_id: str, campaign_id: str, given: CampaignInput) -> tuple[Campaign, bool]:
+    """Store a campaign and return it, and whether it is new; the same again changes nothing.
 
     Raises:
         Refused: There is no such account, or fields are wrong; each is named.
@@ -32,7 +32,7 @@ async def save(services: Services, account_id: str, campaign_id: str, given: Cam
         raise invalid(*problems)
     now = services.clock.now()
 
-    async def write(conn: AsyncConnection) -> CampaignRow:
+    async def write(conn: AsyncConnection) -> tuple[CampaignRow, bool]:
         if await accounts.get(conn, account_id) is None:
             raise not_found("account", account_id)
         before = await campaigns.get(conn, account_id, campaign_id)
@@ -42,9 +42,10 @@ async def save(services: Services, account_id: str, campaign_id: str, given: Cam
             connection = await open_crm(conn, account_id)
             if connection is not None and connection.identity is not None:
                 await insert_tasks(conn, [check_task(connection.id, account_id, lane(connection))], now)
-        return saved
+        return saved, before is None
 
-    return shown(await services.database.writer.run(write))
+    row, made = await services.database.writer.run(write)
+    return shown(row), made
 
 
 def check_task(connection_id: str, account_id: str, lane_id: str) -> NewTask:

@@ -27,8 +27,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     locality: Locality
 
 
-async def save(services: Services, account_id: str, campaign_id: str, role: Role, given: SetupInput) -> Setup:
+async def save(
+    services: Services, account_id: str, campaign_id: str, role: Role, given: SetupInput
+) -> tuple[Setup, bool]:
     """Check a setup against the manifest and the vendor's live lists, store it, and let go what waited for it.
+
+    Returns:
+        The setup, and whether it is new.
 
     Raises:
         Refused: There is no campaign or no active connection, or fields are wrong; each is named.
@@ -54,7 +59,7 @@ async def save(services: Services, account_id: str, campaign_id: str, role: Role
         updated_at=now,
     )
 
-    async def write(conn: AsyncConnection) -> SetupRow:
+    async def write(conn: AsyncConnection) -> tuple[SetupRow, bool]:
         still = await connections.get(conn, row.connection_id)
         if still is None or still.state != "active":
             raise Refused(
@@ -62,9 +67,10 @@ async def save(services: Services, account_id: str, campaign_id: str, role: Role
             )
         saved = await campaigns.save_setup(conn, row)
         await attention.release(conn, saved, now)
-        return saved
+        return saved, saved.id == row.id
 
-    return shown(await services.database.writer.run(write))
+    saved, made = await services.database.writer.run(write)
+    return shown(saved), made
 
 
 async def find(services: Services, account_id: str, campaign_id: str, role: Role, connection_id: str | None) -> Setup:
