@@ -40,9 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     database_url: str = "sqlite:///gateway.db"
-    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s]*[^/\s]$")] = "http://127.0.0.1:8000"
+    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s]*[^/\s]$(?!\n)")] = "http://127.0.0.1:8000"
     host_keys: list[Annotated[str, Meta(min_length=32)]] = []
-    secret_keys: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,16}:[A-Za-z0-9+/_=-]{43,44}$")]] = []
+    secret_keys: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,16}:[A-Za-z0-9+/_=-]{43,44}$(?!\n)")]] = []
     support_contact: str = ""
     console_origins: list[str] = []
     allow_local_targets: bool = False

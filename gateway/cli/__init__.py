@@ -1,16 +1,14 @@
 """The ``gateway`` command: each subcommand in a module of its own, joined here."""
 
-import socket
 import sys
 
 import click
-from sqlalchemy.exc import DBAPIError
 
 from gateway import __version__
 from gateway.cli import demo, doctor, erase, export, integrations, logs, rewrap, sandbox, schema, serve
 from gateway.errors import Refused
 from gateway.settings import SettingsError
-from gateway.storage.engine import DatabaseMisconfigured
+from gateway.storage.engine import UNUSABLE, DatabaseMisconfigured, why_unusable
 from gateway.storage.migrate import SchemaMismatch
 
 
@@ -38,7 +36,7 @@ def main() -> None:
     except Refused as error:
         click.secho(f"gateway: {error.detail}", fg="red", err=True)
         sys.exit(1)
-    except (DBAPIError, ConnectionError, TimeoutError, socket.gaierror) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        click.secho(f"gateway: the database cannot be used: {cause}; see GATEWAY_DATABASE_URL", fg="red", err=True)
+    except UNUSABLE as error:
+        said = why_unusable(error)
+        click.secho(f"gateway: the database cannot be used: {said}; see GATEWAY_DATABASE_URL", fg="red", err=True)
         sys.exit(2)

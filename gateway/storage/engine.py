@@ -1,5 +1,6 @@
 """Open the database: one writer connection, pooled readers, the same rules on SQLite and PostgreSQL."""
 
+import socket
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -24,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -33,6 +35,7 @@ from gateway.storage.writer import Writer
 
 __all__ = [
     "NOW",
+    "UNUSABLE",
     "AsyncConnection",
     "Database",
     "DatabaseMisconfigured",
@@ -41,6 +44,7 @@ __all__ = [
     "insert",
     "now_micros",
     "now_parameter",
+    "why_unusable",
     "writing_engine",
 ]
 
@@ -61,6 +65,15 @@ READERS = 5
 _OWN_TIME = "CAST(EXTRACT(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)"
 NOW = {"sqlite": ":now", "postgresql": f"{_OWN_TIME} + :now"}
 """The time of a queue statement as SQL text, for each dialect; ``now_parameter`` is its ``:now``."""
+
+
+UNUSABLE = (DBAPIError, ConnectionError, TimeoutError, socket.gaierror)
+"""What a driver raises when the database cannot be reached or used at all."""
+
+
+def why_unusable(error: BaseException) -> str:
+    """Return what the driver said, without the statement and its values."""
+    return str(error.orig if isinstance(error, DBAPIError) else error)
 
 
 class DatabaseMisconfigured(Exception):

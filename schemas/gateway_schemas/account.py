@@ -12,9 +12,9 @@ Scope = Literal["read", "signups", "manage", "zapier"]
 Zapier app."""
 
 Country = Annotated[
-    str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2; phone numbers without + are read as of here.")
+    str, Meta(pattern=r"^[A-Z]{2}$(?!\n)", description="ISO 3166-1 alpha-2; phone numbers without + are of here.")
 ]
-Locale = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
+Locale = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$(?!\n)")]
 
 
 class AccountInput(Input, frozen=True, kw_only=True):

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-HostId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}$", description="An id of the host's own.")]
+HostId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}$(?!\n)", description="An id of the host's own.")]
 """An id that the host chose: 1 to 128 characters of ``A-Z a-z 0-9 . _ ~ -``."""
 
 Text200 = Annotated[str, msgspec.Meta(max_length=200)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")]
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217 code.")]
 
 T = TypeVar("T")
 

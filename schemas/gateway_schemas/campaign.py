@@ -12,7 +12,7 @@ from gateway_schemas.person import Code, Email, PersonName, Url
 
 CampaignState = Literal["draft", "live"]
 SetupState = Literal["ready", "needs_attention"]
-FieldKey = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="Lower-case key of a form field.")]
+FieldKey = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$(?!\n)", description="Lower-case key of a form field.")]
 
 
 class FormField(Input, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class CampaignInput(Input, frozen=True, kw_only=True):
     name: Name
     state: CampaignState = "draft"
     fields: list[FormField] = []
-    link_template: Annotated[str, Meta(pattern=r"^https?://[^\s]*\{code\}[^\s]*$", max_length=500)] | None = None
+    link_template: Annotated[str, Meta(pattern=r"^https?://[^\s]*\{code\}[^\s]*$(?!\n)", max_length=500)] | None = None
     rewards: list[RewardRule] = []
 
 

@@ -13,8 +13,8 @@ from gateway_schemas.records import RecordRef
 
 ReferralState = Literal["pending", "qualified", "disqualified"]
 CrmState = Literal["waiting", "held", "linked", "refused", "gone"]
-Url = Annotated[str, Meta(pattern=r"^https?://\S+$", max_length=2000)]
-Code = Annotated[str, Meta(pattern=r"^\S{1,100}$")]
+Url = Annotated[str, Meta(pattern=r"^https?://\S+$(?!\n)", max_length=2000)]
+Code = Annotated[str, Meta(pattern=r"^\S{1,100}$(?!\n)")]
 Email = Annotated[str, Meta(min_length=3, max_length=320)]
 PersonName = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -128,7 +128,7 @@ class SaleInput(Input, frozen=True, kw_only=True):
 
     amount: Decimal
     currency: Currency
-    external_reference: Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,128}$")]
+    external_reference: Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,128}$(?!\n)")]
     occurred_at: datetime | None = None
 
 

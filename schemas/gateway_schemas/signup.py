@@ -10,7 +10,7 @@ from gateway_schemas.manifest import Role
 from gateway_schemas.person import Code, Email, PersonName, Url
 from gateway_schemas.problem import FieldProblem
 
-IdempotencyKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,255}$")]
+IdempotencyKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,255}$(?!\n)")]
 
 
 class SignupPerson(Input, frozen=True, kw_only=True):

@@ -237,8 +237,8 @@ class _Check:
             begun += found
         for option in begun:
             message = (
-                f"{trigger.label}: every signup would qualify as soon as it is sent, since {option.label} satisfies the "
-                f"rule already; choose an earlier {option.label}, or another value in the rule."
+                f"{trigger.label}: every signup would qualify as soon as it is sent, since {option.label} satisfies "
+                f"the rule already; choose an earlier {option.label}, or another value in the rule."
             )
             self.problem(f"target_options.{option.key}", "qualifies_at_once", message)
 
