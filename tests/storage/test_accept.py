@@ -438,6 +438,21 @@ async def test_many_requests_cost_a_constant_number_of_statements(acme: Database
     assert numbers[1] <= numbers[0] + 2, numbers
 
 
+async def test_somebody_shares_a_code_that_the_same_list_gives_them(acme: Database):
+    await post(acme, [body("b@example.com", role="referrer", person={"external_id": "x9"})])
+    results = await post(
+        acme,
+        [
+            body("b@example.com", person={"code": "x1", "external_id": "x9"}),
+            body("a@example.com", referrer={"code": "x1"}),
+        ],
+    )
+    assert [one.problems for one in results] == [[], []]
+    rows = {(row.role, row.email): row for row in await stored(acme)}
+    assert len(rows) == 3
+    assert rows["referred", "a@example.com"].referrer_id == rows["referrer", "b@example.com"].id
+
+
 emails = st.sampled_from(["a@example.com", "b@example.com", "c@example.com", "d@example.com"])
 names = st.one_of(st.none(), st.sampled_from(["x1", "x2", "x3"]))
 referrers = st.one_of(

@@ -70,11 +70,10 @@ async def _named_people(conn: AsyncConnection, items: Sequence[Item]) -> list[Pe
         found |= {row.id: row for row in await people.find(conn, identifier, some)}
     # a referred person who shares their own code becomes a referrer: who is that among the referrers?
     shared: dict[Identifier, set[Name]] = {"email_hash": set(), "external_id": set()}
+    given = {item.email_hash for item in items if item.signup.person.code is not None}  # codes that come with the list
     for row in found.values():
-        if (
-            row.role == "referred"
-            and Name(row.account_id, row.campaign_id, "referrer", row.code or "") in names["code"]
-        ):
+        named = Name(row.account_id, row.campaign_id, "referrer", row.code or "") in names["code"]
+        if row.role == "referred" and (named or row.email_hash in given):
             for identifier, values in shared.items():
                 value = getattr(row, identifier)
                 if value is not None:

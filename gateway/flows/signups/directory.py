@@ -57,6 +57,9 @@ def names_of(items: Iterable[Item]) -> dict[Identifier, set[Name]]:
             wanted.append(
                 ("email_hash", "referred", item.email_hash)
             )  # somebody whom they may have brought: themselves
+        if role == "referred" and person.code is not None:
+            # another item of the list may share this code: who is that among the referrers?
+            wanted += [("email_hash", "referrer", item.email_hash), ("external_id", "referrer", person.external_id)]
         if referrer is not None:
             wanted += [
                 ("email_hash", "referrer", item.referrer_hash),
