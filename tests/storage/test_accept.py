@@ -453,6 +453,20 @@ async def test_somebody_shares_a_code_that_the_same_list_gives_them(acme: Databa
     assert rows["referred", "a@example.com"].referrer_id == rows["referrer", "b@example.com"].id
 
 
+async def test_a_shared_id_stays_with_who_signs_up_under_it(acme: Database):
+    results = await post(
+        acme,
+        [
+            body("a@example.com", person={"code": "x1", "external_id": "x2"}),
+            body("b@example.com", role="referrer", person={"external_id": "x2"}, referrer={"code": "x1"}),
+        ],
+    )
+    assert [one.problems for one in results] == [[], []]
+    rows = {(row.role, row.email): row for row in await stored(acme)}
+    assert rows["referrer", "b@example.com"].external_id == "x2"
+    assert rows["referrer", "a@example.com"].external_id is None
+
+
 emails = st.sampled_from(["a@example.com", "b@example.com", "c@example.com", "d@example.com"])
 names = st.one_of(st.none(), st.sampled_from(["x1", "x2", "x3"]))
 referrers = st.one_of(

@@ -118,7 +118,8 @@ class Plan:
         for name in ("email", "email_hash", "first_name", "last_name", "link"):
             said[name] = said[name] or getattr(shared, name)
         taken = self.people.look_up(item, "referrer", "external_id", shared.external_id)
-        if said["external_id"] is None and taken is None:
+        own = item.signup.person.external_id if item.signup.role == "referrer" else None  # who signs up keeps it
+        if said["external_id"] is None and taken is None and shared.external_id != own:
             said["external_id"] = shared.external_id
         return self.people.look_up(item, "referrer", "email_hash", said["email_hash"])
 
