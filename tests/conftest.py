@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 from sqlalchemy import URL, make_url
 
@@ -17,6 +18,11 @@ from gateway.sdk.clock import Clock
 from gateway.storage import migrate
 from gateway.storage.engine import Database, writing_engine
 from gateway.storage.tables import metadata
+
+# The same examples in each run; HYPOTHESIS_PROFILE=explore looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True, database=None)
+hypothesis.settings.register_profile("explore", max_examples=500)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 def postgres_server_url(environment: Mapping[str, str], start: Callable[[], str]) -> str:
