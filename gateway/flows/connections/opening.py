@@ -70,6 +70,15 @@ def usable_integration(services: Services, key: str) -> Integration:
     return integration
 
 
+async def find_active(
+    services: Services, conn: AsyncConnection, connection_id: str
+) -> tuple[ConnectionRow, Integration] | None:
+    """Return a connection with its integration; ``None`` when it is not active or not installed any more."""
+    row = await connections.get(conn, connection_id)
+    integration = services.integrations.get(row.integration) if row is not None else None
+    return (row, integration) if row is not None and integration is not None and row.state == "active" else None
+
+
 async def open_connection(
     services: Services,
     row: ConnectionRow,

@@ -9,7 +9,7 @@ import structlog
 
 from gateway.flows import mishaps
 from gateway.flows.connections.counters import Background
-from gateway.flows.connections.opening import open_connection
+from gateway.flows.connections.opening import find_active, open_connection
 from gateway.flows.referrals import sightings
 from gateway.flows.referrals.evidence import Looker, follow_hints
 from gateway.flows.referrals.subscriptions import register_task
@@ -73,9 +73,11 @@ class StartFeeds:
     async def run(self, run: TaskRun) -> Outcome:
         """Make one task for each feed of the manifest."""
         async with self._services.database.read() as conn:
-            row = await connections.get(conn, run.task.args["connection"])
-        integration = self._services.integrations.get(row.integration) if row is not None else None
-        if row is None or integration is None or row.state != "active" or not integration.has("poll_changes"):
+            active = await find_active(self._services, conn, run.task.args["connection"])
+        if active is None:
+            return Done()
+        row, integration = active
+        if not integration.has("poll_changes"):
             return Done()
         tasks = [poll_task(row, feed.key) for feed in integration.manifest.feeds if feed.at_start]
         now = run.now()
@@ -99,11 +101,11 @@ class PollFeed:
         """Read a page and commit what it says with its checkpoint."""
         feed_key = run.task.args["feed"]
         async with self._services.database.read() as conn:
-            row = await connections.get(conn, run.task.args["connection"])
+            active = await find_active(self._services, conn, run.task.args["connection"])
             before = await checkpoints.get(conn, run.task.args["connection"], feed_key)
-        integration = self._services.integrations.get(row.integration) if row is not None else None
-        if row is None or integration is None or row.state != "active":
+        if active is None:
             return Done()  # begins again when the connection is authorised
+        row, integration = active
         feed = next((one for one in integration.manifest.feeds if one.key == feed_key), None)
         if feed is None or not integration.has("poll_changes"):
             return Done()  # a newer version of the plugin has no such feed

@@ -9,7 +9,7 @@ from typing import Literal
 import structlog
 
 from gateway.flows import mishaps
-from gateway.flows.connections.opening import inbound_url, open_connection
+from gateway.flows.connections.opening import find_active, inbound_url, open_connection
 from gateway.flows.services import Services
 from gateway.sdk.errors import NotSupported, Rejected
 from gateway.storage import connections
@@ -49,9 +49,11 @@ class RegisterWebhooks:
     async def run(self, run: TaskRun) -> Outcome:
         """Register, and note whether the vendor calls us now."""
         async with self._services.database.read() as conn:
-            row = await connections.get(conn, run.task.args["connection"])
-        integration = self._services.integrations.get(row.integration) if row is not None else None
-        if row is None or integration is None or row.state != "active" or not integration.has("register_webhooks"):
+            active = await find_active(self._services, conn, run.task.args["connection"])
+        if active is None:
+            return Done()
+        row, integration = active
+        if not integration.has("register_webhooks"):
             return Done()
         try:
             connection = await open_connection(self._services, row, run=run)
