@@ -1,6 +1,7 @@
 """Databases for tests, on SQLite and on PostgreSQL: each test begins with the schema and no rows."""
 
 import asyncio
+import logging
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import hypothesis
 import pytest
+import structlog
 from sqlalchemy import URL, make_url
 
 from gateway.sdk.clock import Clock
@@ -23,6 +25,16 @@ from gateway.storage.tables import metadata
 hypothesis.settings.register_profile("same", derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", max_examples=500)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Take back what a command of the test did to the process's log."""
+    before, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
+    yield
+    structlog.configure(**before)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 def postgres_server_url(environment: Mapping[str, str], start: Callable[[], str]) -> str:

@@ -3,11 +3,28 @@
 import logging
 import os
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
 # Without local variables: they hold tokens and people's data.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
+class _StandardError:
+    """Writes to what is standard error now, and fails nobody.
+
+    A signup must not be refused because the process that read the log is gone (a closed pipe, a full disk).
+    """
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: closed
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def configure(log_format: str | None = None, level: str | None = None) -> None:
@@ -23,6 +40,7 @@ def configure(log_format: str | None = None, level: str | None = None) -> None:
         if log_format == "console"
         else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
+    stream = cast("TextIO", _StandardError())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -31,7 +49,7 @@ def configure(log_format: str | None = None, level: str | None = None) -> None:
             *renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=max(threshold, logging.WARNING), stream=sys.stderr, force=True)
+    logging.basicConfig(level=max(threshold, logging.WARNING), stream=stream, force=True)

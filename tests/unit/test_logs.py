@@ -1,18 +1,14 @@
 """The log names what happened, and never shows what a traceback's variables hold."""
 
+import io
 import json
+import logging
+import sys
 
 import pytest
 import structlog
 
 from gateway.cli import logs
-
-
-@pytest.fixture(autouse=True)
-def configured_again():
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 def fail():
@@ -45,3 +41,33 @@ def test_what_is_below_the_level_is_not_written(capsys):
     logs.configure("json", "warning")
     structlog.get_logger().info("signup.pushed")
     assert capsys.readouterr().err == ""
+
+
+class BrokenPipe(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [closed(), BrokenPipe()], ids=["closed", "broken pipe"])
+def test_a_line_that_cannot_be_written_fails_nobody(monkeypatch, stream):
+    monkeypatch.setattr(sys, "stderr", stream)
+    logs.configure("json", "info")
+    structlog.get_logger().error("signup.pushed")
+    logging.getLogger("uvicorn").error("started")
+
+
+def test_the_log_follows_standard_error(monkeypatch):
+    logs.configure("json", "info")
+    bound = structlog.get_logger().bind(account_id="acme")
+    later = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", later)
+    bound.info("signup.pushed")
+    logging.getLogger("uvicorn").error("stopped")
+    assert "signup.pushed" in later.getvalue()
+    assert "stopped" in later.getvalue()
