@@ -121,8 +121,13 @@ async def open_services(
         await database.close()
 
 
-def create_worker(services: Services) -> Worker:
-    """Return the worker of this process; it runs nothing before ``run`` or ``drain``."""
+def create_worker(services: Services, *, lease_seconds: float = 10.0) -> Worker:
+    """Return the worker of this process; it runs nothing before ``run`` or ``drain``.
+
+    Args:
+        services: Open services; the caller closes them.
+        lease_seconds: How long a lane stays ours without renewal: how long a stalled process keeps others waiting.
+    """
     return Worker(
         services.database,
         flows.handlers(services),
@@ -130,6 +135,7 @@ def create_worker(services: Services) -> Worker:
         limits=budget.lane_limits(services),
         periodic=flows.periodic(services),
         max_running=services.settings.workers,
+        lease_seconds=lease_seconds,
     )
 
 

@@ -172,7 +172,7 @@ async def make_world(database_url: str, database: Any):
                     webhook_transport=network,
                 )
             )
-            worker = create_worker(services)
+            worker = create_worker(services, lease_seconds=60)
             app = create_app(services)
             network.routes.setdefault("gateway.test", httpx.ASGITransport(app))
             world = World(services, app, worker, network, sandbox, host, clock)

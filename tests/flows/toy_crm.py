@@ -264,7 +264,7 @@ class Toy:
         self.vendor = vendor
         self.plugin = plugin
         self.clock = services.clock
-        self.worker = create_worker(services)
+        self.worker = create_worker(services, lease_seconds=60)
         app = Litestar(
             [*campaigns.ROUTES, *setups.ROUTES, *fields.ROUTES],
             dependencies={

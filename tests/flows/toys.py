@@ -345,6 +345,6 @@ async def open_gateway(
             webhook_transport=vendor.transport,
         )
     )
-    gateway = Gateway(services, create_app(services), create_worker(services), vendor)
+    gateway = Gateway(services, create_app(services), create_worker(services, lease_seconds=60), vendor)
     stack.push_async_callback(gateway.browser.aclose)
     return gateway

@@ -247,7 +247,7 @@ class Watching:
     def __init__(self, services: Any, crm: Crm) -> None:
         self.services = services
         self.crm = crm
-        self.worker = create_worker(services)
+        self.worker = create_worker(services, lease_seconds=60)
         self.worker._periodic.pop("check_setups", None)  # this vendor has no lists to check setups by
         self.app = create_app(services)
         self.api = httpx.AsyncClient(

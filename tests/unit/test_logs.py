@@ -59,7 +59,7 @@ def test_a_line_that_cannot_be_written_fails_nobody(monkeypatch, stream):
     monkeypatch.setattr(sys, "stderr", stream)
     logs.configure("json", "info")
     structlog.get_logger().error("signup.pushed")
-    logging.getLogger("uvicorn").error("started")
+    logging.getLogger("a.library").error("started")
 
 
 def test_the_log_follows_standard_error(monkeypatch):
@@ -68,6 +68,6 @@ def test_the_log_follows_standard_error(monkeypatch):
     later = io.StringIO()
     monkeypatch.setattr(sys, "stderr", later)
     bound.info("signup.pushed")
-    logging.getLogger("uvicorn").error("stopped")
+    logging.getLogger("a.library").error("stopped")
     assert "signup.pushed" in later.getvalue()
     assert "stopped" in later.getvalue()
