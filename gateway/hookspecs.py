@@ -229,6 +229,26 @@ class Reads(Protocol):
         ...
 
 
+class FindsContacts(Protocol):
+    """Searches contacts by e-mail, beside a contact index."""
+
+    @hookspec(firstresult=True)
+    async def find_contacts(self, connection: Connection, email: str) -> list[RecordRef]:
+        """Return the contacts with this e-mail by the vendor's own search; asked before a signup's first write.
+
+        For vendors with a contact index: what the search finds counts beside the index, and while the index is being
+        built an answer lets the signup go. It becomes ``push.existing``.
+
+        Args:
+            connection: An active connection.
+            email: Normalised e-mail of the person.
+
+        Raises:
+            NotSupported: This account or plan may not search; the index alone decides.
+        """
+        ...
+
+
 class ReadsContacts(Protocol):
     """Reads contacts for contact sync."""
 
@@ -266,12 +286,12 @@ class Serves(Protocol):
 
 class Hooks(
     Describes, Connects, ListsFields, TakesSignups, TakesStatuses, SendsWebhooks, AppCalls, Polls, Reads,
-    ReadsContacts, Observes, Serves, Protocol,
+    FindsContacts, ReadsContacts, Observes, Serves, Protocol,
 ):  # fmt: skip
     """All capabilities joined: the spec that plugins are checked against."""
 
 
 CAPABILITIES: tuple[type, ...] = (
     Describes, Connects, ListsFields, TakesSignups, TakesStatuses, SendsWebhooks, AppCalls, Polls, Reads,
-    ReadsContacts, Observes, Serves,
+    FindsContacts, ReadsContacts, Observes, Serves,
 )  # fmt: skip

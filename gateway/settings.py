@@ -30,10 +30,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         allow_local_targets: Lets endpoints and vendor URLs be http and local; for development only.
         share_vendor_accounts: Lets two accounts connect to one vendor account.
         held_days: Held signups go out by themselves when the cause ends within so many days.
+        approval_hours: How long the operator's approval of a connection takes, as it is told to the person who waits;
+            the host is reminded once when it took longer.
+        contact_index_hours: How long signups wait at most for a contact index that is being built.
         retention_attempts_days: Bodies of attempts.
         retention_events_days: Events and deliveries.
         retention_tasks_days: Finished tasks.
         retention_keys_days: Idempotency keys.
+        retention_contacts_days: Contact indexes of vendor accounts that are not connected any more.
         log_format: ``json`` or ``console``.
         log_level: Level of the log.
         workers: Tasks that this process runs at once.
@@ -48,10 +52,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_local_targets: bool = False
     share_vendor_accounts: bool = False
     held_days: Annotated[int, Meta(ge=1, le=365)] = 30
+    approval_hours: Annotated[float, Meta(gt=0, le=2_160)] = 48
+    contact_index_hours: Annotated[float, Meta(ge=0, le=720)] = 12
     retention_attempts_days: Annotated[int, Meta(ge=1)] = 30
     retention_events_days: Annotated[int, Meta(ge=1)] = 90
     retention_tasks_days: Annotated[int, Meta(ge=1)] = 14
     retention_keys_days: Annotated[int, Meta(ge=1)] = 30
+    retention_contacts_days: Annotated[int, Meta(ge=1)] = 30
     log_format: str = "json"
     log_level: str = "info"
     workers: Annotated[int, Meta(ge=1, le=256)] = 32

@@ -2,6 +2,7 @@
 
 from gateway.flows.campaigns import attention
 from gateway.flows.connections import app_calls, disconnect, installations, keepalive
+from gateway.flows.contact_index import walking
 from gateway.flows.notify import notify
 from gateway.flows.people import status
 from gateway.flows.referrals import feeds, inbound, subscriptions, sweep
@@ -18,6 +19,7 @@ FLOWS = (
     app_calls,
     subscriptions,
     feeds,
+    walking,
     sweep,
     rewards,
     notify,

@@ -88,6 +88,7 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
     webhooks: Webhooks = "unavailable"
     inbound_token_hash: str | None = None
+    reminded_at: datetime | None = None
 
 
 _COLUMNS = [connections.c[name] for name in ConnectionRow.__struct_fields__]

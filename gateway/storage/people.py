@@ -230,6 +230,15 @@ async def clear_cause(conn: AsyncConnection, account_id: str, campaign_id: str, 
     )
 
 
+async def end_wait(conn: AsyncConnection, account_id: str, cause: str) -> None:
+    """Forget why people of an account wait: what they waited for is over."""
+    await conn.execute(
+        update(people)
+        .where(people.c.account_id == account_id, people.c.crm == "waiting", people.c.crm_cause == cause)
+        .values(crm_cause=None, crm_note=None)
+    )
+
+
 async def sharing_email(conn: AsyncConnection, account_id: str, email_hash: str) -> list[PersonRow]:
     """Return every person of an account with this e-mail, in all campaigns and roles."""
     found = await conn.execute(

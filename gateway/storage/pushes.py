@@ -12,6 +12,7 @@ from gateway.storage.engine import AsyncConnection, among, insert
 from gateway.storage.tables import accounts, connections, pushes, setups, tasks
 from gateway.storage.wanted import wanted
 from gateway_schemas.base import FieldValue
+from gateway_schemas.records import RecordRef
 
 
 class Place(NamedTuple):
@@ -127,7 +128,12 @@ async def left_behind(
 
 
 class Frozen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a push sends; the same at every attempt until a refusal proves that nothing was written."""
+    """What a push sends; the same at every attempt until a refusal proves that nothing was written.
+
+    Attributes:
+        existing: Contacts with this e-mail that were there before the first write; null: not asked for.
+        existing_complete: There were no others.
+    """
 
     reference: str
     role: Literal["referred", "referrer"]
@@ -138,6 +144,8 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
     target_options: dict[str, str]
     duplicates: str
     notes: list[str] = []
+    existing: list[RecordRef] | None = None
+    existing_complete: bool = True
 
 
 class PushRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -220,6 +220,7 @@ connections = Table(
     Column("last_error", Text),
     Column("webhooks", String(16), nullable=False, server_default="unavailable"),
     Column("inbound_token_hash", String(64)),
+    Column("reminded_at", UtcTime),  # when the host was reminded that it waits for approval
     Index(
         "uq_connections_one_crm", "account_id", unique=True,
         sqlite_where=text("category = 'crm' and state <> 'disconnected'"),
@@ -455,6 +456,47 @@ links = Table(
     Column("gone_at", UtcTime),
     UniqueConstraint("connection_id", "record_kind", "record_id", "person_id"),
     Index("ix_links_email", "connection_id", "email_hash"),
+)
+
+# --- contact index (storage/contact_index.py) ----------------------------------------------------
+# Contacts of a vendor that has no search by e-mail: ids and keyed hashes, no names and no addresses.
+
+contact_indexes = Table(
+    "contact_indexes",  # of an account's vendor tenant, not of a connection: connecting it again goes on with it
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(128), nullable=False),
+    Column("integration", String(64), nullable=False),
+    Column("identity", String(128), nullable=False),
+    Column("begun_at", UtcTime, nullable=False),
+    UniqueConstraint("account_id", "integration", "identity"),
+)
+
+contact_walks = Table(
+    "contact_walks",  # how far each feed that tells of contacts has been read
+    metadata,
+    Column("index_id", ForeignKey("contact_indexes.id"), primary_key=True),
+    Column("feed", String(64), primary_key=True),
+    Column("contacts_read", BigInteger, nullable=False),  # since the walk began
+    Column("done_at", UtcTime),  # when its end was reached; null while it is walked
+)
+
+seen_contacts = Table(
+    "seen_contacts",
+    metadata,
+    Column("index_id", ForeignKey("contact_indexes.id"), primary_key=True),
+    Column("record_id", String(128), primary_key=True),
+    Column("active", Boolean, nullable=False),
+    Column("merged_into", String(128)),
+)
+
+seen_emails = Table(
+    "seen_emails",
+    metadata,
+    Column("index_id", ForeignKey("contact_indexes.id"), primary_key=True),
+    Column("email_hash", String(64), primary_key=True),
+    Column("record_id", String(128), primary_key=True),
+    Index("ix_seen_emails_record", "index_id", "record_id"),
 )
 
 # --- qualification (storage/referrals.py) --------------------------------------------------------

@@ -85,8 +85,26 @@ class VendorAccount(Output, frozen=True, kw_only=True):
     properties: dict[str, str] = {}
 
 
+class ContactIndex(Output, frozen=True, kw_only=True):
+    """How far the contacts of a vendor without a search by e-mail have been read.
+
+    Attributes:
+        complete: Signups are checked against it. Until then they wait, unless the vendor's own search answers.
+        contacts_read: Since the walk through all of them began.
+        waits_until: When signups go out without the check; null once it is complete.
+    """
+
+    complete: bool
+    contacts_read: int
+    waits_until: datetime | None = None
+
+
 class Health(Output, frozen=True, kw_only=True):
-    """How a connection is doing."""
+    """How a connection is doing.
+
+    Attributes:
+        contact_index: Null where the vendor needs none.
+    """
 
     last_good_call_at: datetime | None = None
     last_webhook_at: datetime | None = None
@@ -96,6 +114,7 @@ class Health(Output, frozen=True, kw_only=True):
     held: str | None = None
     waiting_tasks: int = 0
     parked_tasks: int = 0
+    contact_index: ContactIndex | None = None
 
 
 class Connection(Output, frozen=True, kw_only=True):

@@ -212,6 +212,9 @@ class Feed(Output, frozen=True, kw_only=True):
         interval_seconds: Without healthy webhooks.
         healthy_interval_seconds: With healthy webhooks.
         at_start: Also polled at start, after gaps and after re-authorisation.
+        contacts: Its pages tell of contacts (``ContactSeen``). The contact index is complete once every such feed
+            was read to its end (``ChangePage.more`` false) from the beginning.
+        page_seconds: How long one page may take.
     """
 
     key: str
@@ -219,6 +222,8 @@ class Feed(Output, frozen=True, kw_only=True):
     interval_seconds: int
     healthy_interval_seconds: int
     at_start: bool = True
+    contacts: bool = False
+    page_seconds: float = 60.0
 
 
 class CallWindow(Output, frozen=True, kw_only=True):

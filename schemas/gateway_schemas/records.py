@@ -122,6 +122,7 @@ class Record(Output, frozen=True, kw_only=True):
         created_at: When it was made at the vendor, for *added after the signup*.
         merged_into: Id of the surviving record when this one was merged away.
         value_ready: The sale value of this record is final (manifest ``value_ready``).
+        note: Why it is in its state, in a sentence for people: the reason of a dismissal, for example.
         url: Where a person can look at it.
     """
 
@@ -136,6 +137,7 @@ class Record(Output, frozen=True, kw_only=True):
     currency: str | None = None
     merged_into: str | None = None
     value_ready: bool = True
+    note: str | None = None
     url: str | None = None
 
 
@@ -167,9 +169,16 @@ class RecordChange(Output, frozen=True, kw_only=True):
 
 
 class ContactSeen(Output, frozen=True, kw_only=True):
-    """A contact noticed in a feed, for the contact index: no names, hashed at once."""
+    """A contact noticed in a feed, for the contact index: no names, hashed at once.
+
+    Attributes:
+        emails: All e-mails of the contact as it is now; they replace those known. Null: this feed does not tell, and
+            what is known stays.
+        active: An inactive contact is no *existing contact*.
+        merged_into: Id of the contact that it was merged into: that one has its e-mails from then.
+    """
 
     id: str
-    emails: list[str]
+    emails: list[str] | None
     active: bool = True
     merged_into: str | None = None

@@ -14,6 +14,7 @@ from gateway.flows.campaigns.setup import Context
 from gateway.flows.campaigns.setup_checks import Checked
 from gateway.flows.campaigns.vendor_lists import TIMEOUT_SECONDS, Reader, integration_of, note_reauth
 from gateway.flows.connections.opening import open_connection
+from gateway.flows.contact_index import existing
 from gateway.flows.people.shapes import mapping_campaign
 from gateway.flows.services import Services
 from gateway.sdk.connection import Connection, Create, Find, Push, PushedRecord, PushResult
@@ -132,16 +133,23 @@ async def preview(services: Services, account_id: str, campaign_id: str, role: R
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What a dry run did; ``result`` is null when the integration refused the sample."""
+    """What a dry run did; ``result`` is null when the integration refused the sample.
+
+    Attributes:
+        existing: Contacts with the sample's e-mail that the search or the contact index knows.
+        doubts: That nobody could check it.
+    """
 
     stopped: list[Stopped]
     result: PushResult | None = None
     problems: list[SetupProblem] = []
+    existing: list[RecordRef] = []
+    doubts: list[str] = []
 
     @property
     def notes(self) -> list[str]:
         """What the integration would write on the timeline."""
-        return [] if self.result is None else self.result.notes
+        return [*self.doubts, *(() if self.result is None else self.result.notes)]
 
 
 async def _dry_run(
@@ -165,6 +173,11 @@ async def _dry_run(
 
     connection: Connection = await open_connection(services, context.connection, person_waits=True, transport_wrap=wrap)
     body = checked.body
+    try:
+        there = await existing.look(services, integration, connection, context.connection, email)
+    except ReauthRequired as error:
+        await note_reauth(services, context.connection, error)
+        raise
     push = Push(
         reference=person.id,
         role=person.role,
@@ -175,6 +188,8 @@ async def _dry_run(
         target_options=body.target_options,
         duplicates=body.duplicates or "",
         known=tuple(link.ref for link in known),
+        existing=tuple(there.refs),
+        existing_complete=there.complete,
         fields=checked.resolved.fields,
         code=person.code,
         once=DryOnce(dry[0]),
@@ -197,7 +212,8 @@ async def _dry_run(
     except ReauthRequired as error:
         await note_reauth(services, context.connection, error)
         raise
-    return Run(stopped=dry[0].stopped, result=result)
+    doubts = existing.not_checked(there, push.duplicates)
+    return Run(stopped=dry[0].stopped, result=result, existing=there.refs, doubts=doubts)
 
 
 def _existing(manifest: Manifest, run: Run) -> list[str]:
@@ -209,19 +225,19 @@ def _existing(manifest: Manifest, run: Run) -> list[str]:
         for record in run.result.records
         if record.ref.kind == manifest.contact_kind and record.how != "created"
     ]
-    return list(dict.fromkeys([*found, *(ref.id for ref in run.result.others)]))
+    return list(dict.fromkeys([*found, *(ref.id for ref in (*run.result.others, *run.existing))]))
 
 
 def _verdict(manifest: Manifest, policy: str, run: Run) -> str:
     """Say in words what was found at the vendor, and what the policy does with it."""
     if run.result is None:
         return "Not decided: the integration refuses this signup."
-    existing = _existing(manifest, run)
-    if not existing:
+    there = _existing(manifest, run)
+    if not there:
         return f"{manifest.name} has no contact with this e-mail; a new one is made."
     chosen = next((one for one in manifest.duplicates if one.key == policy), None)
-    how_many = "a contact" if len(existing) == 1 else "contacts"
-    found = f"{manifest.name} has {how_many} with this e-mail: {', '.join(existing)}."
+    how_many = "a contact" if len(there) == 1 else "contacts"
+    found = f"{manifest.name} has {how_many} with this e-mail: {', '.join(there)}."
     does = "" if chosen is None else f" {chosen.label}: {chosen.description}"
     then = "" if run.result.cannot_qualify is None else f" {run.result.cannot_qualify}"
     return f"{found}{does}{then}"

@@ -17,7 +17,7 @@ from gateway.flows.referrals import inbound
 from gateway.flows.services import Services
 from gateway.flows.signups import signup
 from gateway.plugins import Integration
-from gateway.storage import adoption, authorisations, campaigns, connections, pushes
+from gateway.storage import adoption, authorisations, campaigns, connections, contact_index, pushes
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.tasks import insert_tasks
@@ -177,6 +177,8 @@ async def _activate(
     assert active is not None
     if row.activated_at is None:
         await adoption.adopt(conn, active, await connections.previous(conn, active))
+    if row.state != "active":
+        await contact_index.look_again(conn, active, now)
     await start_traffic(conn, active)
     if active.category == "crm":
         await insert_tasks(conn, inbound.tasks_after_activation(active, now), now)

@@ -12,7 +12,7 @@ from gateway.flows.notify.fan_out import FanOut
 from gateway.flows.notify.publishing import FAN_OUT, NewEvent, publish
 from gateway.flows.notify.replay import RESUME, Resume
 from gateway.flows.services import Services
-from gateway.storage import deliveries, events, inbound
+from gateway.storage import contact_index, deliveries, events, inbound
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.running import Done, Handler, Outcome, Periodic, TaskRun
 from gateway.storage.tasks import NewTask, Task, insert_tasks, prune_excerpts, prune_finished
@@ -42,6 +42,7 @@ class Forget:
                 await events.prune_events(conn, kept, BATCH),
                 await prune_excerpts(conn, now - timedelta(days=settings.retention_attempts_days), BATCH),
                 await inbound.prune(conn, now - timedelta(days=settings.retention_attempts_days), BATCH),
+                await contact_index.prune(conn, now - timedelta(days=settings.retention_contacts_days), BATCH),
                 await prune_finished(conn, now - timedelta(days=settings.retention_tasks_days), BATCH),
             ]
             if max(deleted) >= BATCH:

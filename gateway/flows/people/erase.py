@@ -10,7 +10,7 @@ from functools import partial
 from gateway.errors import not_found
 from gateway.flows.services import Services
 from gateway.sdk.mapping import normalise_email
-from gateway.storage import accounts, people, personal
+from gateway.storage import accounts, contact_index, people, personal
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.people import PersonRow
 from gateway.storage.personal import PLACES, Place, Words
@@ -48,6 +48,7 @@ async def erase(services: Services, account_id: str, who: str) -> int:
         related = {*(row.referrer_id for row in rows if row.referrer_id), *await people.brought_by(conn, own)} - set(
             own
         )
+    hashes = {row.email_hash for row in rows if row.email_hash is not None} | {one for one in (email_hash,) if one}
     everything = Words(_words(rows, who))
     # searched for everywhere: what can be nobody else's name
     strong = Words(
@@ -64,7 +65,7 @@ async def erase(services: Services, account_id: str, who: str) -> int:
             if strong.words:
                 await _scrub(services, place, account_id, (), strong, everything, own=False)
         if not last:
-            await services.database.writer.run(partial(_forget, ids=own, account_id=account_id))
+            await services.database.writer.run(partial(_forget, ids=own, account_id=account_id, hashes=hashes))
     return len(own)
 
 
@@ -75,7 +76,8 @@ async def _found(conn: AsyncConnection, account_id: str, ref: str) -> PersonRow:
     return person
 
 
-async def _forget(conn: AsyncConnection, *, ids: Collection[str], account_id: str) -> None:
+async def _forget(conn: AsyncConnection, *, ids: Collection[str], account_id: str, hashes: Collection[str]) -> None:
+    await contact_index.forget_emails(conn, account_id, hashes)
     if not ids:
         return
     for person in ids:

@@ -10,13 +10,14 @@ import structlog
 from gateway.flows import mishaps
 from gateway.flows.connections.counters import Background
 from gateway.flows.connections.opening import find_active, open_connection
+from gateway.flows.contact_index import walking
 from gateway.flows.referrals import sightings
 from gateway.flows.referrals.evidence import Looker, follow_hints
 from gateway.flows.referrals.subscriptions import register_task
 from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.errors import NotSupported
-from gateway.storage import checkpoints, connections
+from gateway.storage import checkpoints, connections, contact_index
 from gateway.storage.checkpoints import Checkpoint
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
@@ -24,7 +25,6 @@ from gateway.storage.running import Apply, Done, Handler, Outcome, Periodic, Ret
 from gateway.storage.tasks import NewTask, Task, insert_tasks
 from gateway_schemas.manifest import Feed
 
-CALL_SECONDS = 60.0
 ENSURE_SECONDS = 600.0
 GAP = timedelta(minutes=30)
 """A feed that was not read for longer (and for two of its intervals) has a gap: subscriptions may be gone too."""
@@ -32,16 +32,19 @@ GAP = timedelta(minutes=30)
 _log = structlog.get_logger(__name__)
 
 
-def poll_task(row: ConnectionRow, feed: str, due_at: datetime | None = None) -> NewTask:
-    """Return the task that reads one page of a feed; at most one waits and one runs."""
-    key = f"feed:{row.id}:{feed}"
+def poll_task(row: ConnectionRow, feed: Feed, due_at: datetime | None = None) -> NewTask:
+    """Return the task that reads one page of a feed; at most one waits and one runs.
+
+    Feeds of contacts are bulk work, and read one after the other: two of them may tell of the same contact.
+    """
+    key = f"feed:{row.id}:{feed.key}"
     return NewTask(
         kind="poll_feed",
-        args={"connection": row.id, "feed": feed},
+        args={"connection": row.id, "feed": feed.key},
         lane=connections.lane(row),
         account_id=row.account_id,
-        priority=1,
-        exclusive_key=key,
+        priority=3 if feed.contacts else 1,
+        exclusive_key=f"contacts:{row.id}" if feed.contacts else key,
         unique_key=key,
         due_at=due_at,
     )
@@ -64,6 +67,11 @@ def interval(feed: Feed, row: ConnectionRow) -> timedelta:
     return timedelta(seconds=feed.healthy_interval_seconds if row.webhooks == "healthy" else feed.interval_seconds)
 
 
+def is_first_look(row: ConnectionRow, before: Checkpoint | None) -> bool:
+    """Say whether a feed was not read since the connection was authorised, for the first time or again."""
+    return before is None or before.polled_at is None or before.polled_at < row.state_since
+
+
 class StartFeeds:
     """Begins to poll every feed of a connection now."""
 
@@ -79,7 +87,7 @@ class StartFeeds:
         row, integration = active
         if not integration.has("poll_changes"):
             return Done()
-        tasks = [poll_task(row, feed.key) for feed in integration.manifest.feeds if feed.at_start]
+        tasks = [poll_task(row, feed) for feed in integration.manifest.feeds if feed.at_start]
         now = run.now()
 
         async def apply(conn: AsyncConnection) -> None:
@@ -103,14 +111,19 @@ class PollFeed:
         async with self._services.database.read() as conn:
             active = await find_active(self._services, conn, run.task.args["connection"])
             before = await checkpoints.get(conn, run.task.args["connection"], feed_key)
+            index = await contact_index.find(conn, active[0]) if active is not None else None
         if active is None:
             return Done()  # begins again when the connection is authorised
         row, integration = active
         feed = next((one for one in integration.manifest.feeds if one.key == feed_key), None)
         if feed is None or not integration.has("poll_changes"):
             return Done()  # a newer version of the plugin has no such feed
+        walk = index.walks.get(feed_key) if index is not None else None
+        if feed.contacts and walk is None:
+            before = None  # the index of these contacts begins, or begins anew: so does the feed
+        is_first = is_first_look(row, before) or (feed.contacts and (walk is None or walk.done_at is None))
         try:
-            return Done(await self._poll(run, row, integration, feed, before))
+            return Done(await self._poll(run, row, integration, feed, before, is_first=is_first))
         except NotSupported as error:
             return Done(self._later(row, feed, run.now(), error=mishaps.scrubbed(str(error))))
         except Exception as error:  # noqa: BLE001 - what it means is decided in one place
@@ -120,18 +133,27 @@ class PollFeed:
             return outcome
 
     async def _poll(
-        self, run: TaskRun, row: ConnectionRow, integration: Integration, feed: Feed, before: Checkpoint | None
+        self,
+        run: TaskRun,
+        row: ConnectionRow,
+        integration: Integration,
+        feed: Feed,
+        before: Checkpoint | None,
+        *,
+        is_first: bool,
     ) -> Apply:
         started = run.now()
         polled = before.polled_at if before is not None else None
-        is_first = polled is None or polled < row.state_since  # since it was authorised, for the first time or again
         background: Background = "first_look" if is_first else "feed"
         connection = await open_connection(self._services, row, run=run, background=background)
         call = integration.hooks.poll_changes(
             connection=connection, feed=feed.key, checkpoint=before.checkpoint if before is not None else None
         )
-        page = await integration.call(call, timeout_seconds=CALL_SECONDS)
+        page = await integration.call(call, timeout_seconds=feed.page_seconds)
         found = await follow_hints(self._services, row, Looker(integration, connection, started), page.changes, "feed")
+        contacts = await walking.hashed(self._services, page.contacts)
+        if contacts and not feed.contacts:
+            _log.warning("feed.contacts_not_declared", integration=integration.key, feed=feed.key)
         go_on = self._later(row, feed, started, more=page.more)
         has_gap = polled is not None and started - polled > max(GAP, 2 * interval(feed, row))
 
@@ -139,6 +161,9 @@ class PollFeed:
             now = run.now()
             await sightings.record(conn, self._services, row, found, now)
             await checkpoints.advance(conn, row.id, feed.key, page.checkpoint, now)
+            if feed.contacts:
+                manifest = integration.manifest
+                await walking.keep(conn, row, manifest, feed.key, contacts, at_end=not page.more, now=now)
             await go_on(conn)
             if has_gap:
                 await insert_tasks(conn, [register_task(row)], now)
@@ -154,7 +179,7 @@ class PollFeed:
             current = await connections.get(conn, row.id)
             if current is not None and current.state == "active":
                 due_at = None if more else now + interval(feed, current)
-                await insert_tasks(conn, [poll_task(current, feed.key, due_at)], now)
+                await insert_tasks(conn, [poll_task(current, feed, due_at)], now)
 
         return apply
 
@@ -195,7 +220,7 @@ class PlanFeeds:
                 for feed in integration.manifest.feeds:
                     polled = known.get(feed.key)
                     if polled is None or now - polled > 2 * interval(feed, row):
-                        task = poll_task(row, feed.key)
+                        task = poll_task(row, feed)
                         overdue[task.unique_key or ""] = task
             alive = await checkpoints.tasks_alive(conn, sorted(overdue))
         tasks = [task for key, task in overdue.items() if key not in alive]

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.flows import mishaps
 from gateway.flows.connections import opening
+from gateway.flows.contact_index import existing
 from gateway.flows.services import Services
 from gateway.flows.signups.doubts import wait_for_others
 from gateway.flows.signups.once import Step, Steps
@@ -17,7 +18,7 @@ from gateway.sdk.connection import Connection, Push, PushedRecord
 from gateway.storage import links, people, pushes, timeline
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.pushes import Frozen
-from gateway.storage.running import Done, Outcome, Retry, TaskRun
+from gateway.storage.running import Done, Outcome, Park, Retry, TaskRun
 from gateway.storage.timeline import NewEntry
 from gateway_schemas.records import RecordRef
 
@@ -79,6 +80,11 @@ class Attempt:
         if not integration.has("push_signup"):
             raise errors.NotSupported(f"{integration.manifest.name} takes no signups")
         connection = await opening.open_connection(self._services, ready.row, run=self._run)
+        if not self._steps.steps and frozen.existing is None:
+            looked = await self._look(integration, connection, frozen)
+            if isinstance(looked, Park):
+                return looked
+            frozen = self._frozen = looked
         own = {one.ref for one in self._steps.records}
         push = Push(
             reference=frozen.reference,
@@ -90,6 +96,8 @@ class Attempt:
             target_options=frozen.target_options,
             duplicates=frozen.duplicates,
             known=tuple(ref for ref in self._known() if ref not in own),
+            existing=tuple(frozen.existing or ()),
+            existing_complete=frozen.existing_complete,
             fields=ready.setup.resolved.fields,
             code=ready.person.code,
             once=self._steps,
@@ -100,6 +108,19 @@ class Attempt:
         except errors.RecordGone as error:
             return await self._anew(integration, connection, error)
         return Done(apply=delivered(ready, result, self._shown_at, frozen.notes, self._run.now()))
+
+    async def _look(self, integration: Integration, connection: Connection, frozen: Frozen) -> Frozen | Park:
+        """Find out whether the e-mail is a contact already, before the first write, or wait until that can be known."""
+        services, ready, now = self._services, self._ready, self._run.now()
+        found = await existing.look(services, integration, connection, ready.row, frozen.email, run=self._run)
+        if existing.must_wait(services, ready, found, frozen.duplicates, now):
+            return existing.wait(services, integration, ready, found, now)
+        return msgspec.structs.replace(
+            frozen,
+            existing=found.refs,
+            existing_complete=found.complete,
+            notes=[*frozen.notes, *existing.not_checked(found, frozen.duplicates)],
+        )
 
     def _known(self) -> list[RecordRef]:
         return [link.ref for link in self._ready.known]

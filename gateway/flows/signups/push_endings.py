@@ -27,6 +27,9 @@ from gateway.storage.tasks import insert_tasks
 from gateway.storage.timeline import NewEntry
 from gateway_schemas.person import LinkedRecord
 
+EXISTING = "existing_contact"
+"""``crm_cause`` of a person who is in the CRM already, so that nothing was written."""
+
 PARKED = "setup_needs_attention"
 """``crm_cause`` of a person whose push waits for its setup to be mended."""
 
@@ -74,13 +77,17 @@ def delivered(ready: Ready, result: PushResult, shown_at: datetime, notes: Seque
         told.append(f"More contacts with this e-mail: {others}.")
     if result.cannot_qualify is not None:
         told.append(result.cannot_qualify)
-    done = "; ".join(words(one) for one in result.records) or "nothing was written"
-    text = mishaps.scrubbed(" ".join([f"Delivered to the CRM: {done}.", *told]), 4_000)
+    untouched = result.cannot_qualify is not None and all(one.how == "matched" for one in result.records)
+    done = "; ".join(words(one) for one in result.records)
+    said = f"Delivered to the CRM: {done}." if done else "Already a contact in the CRM: nothing was written."
+    if not untouched and not done:
+        said = "Delivered to the CRM: nothing was written."
+    text = mishaps.scrubbed(" ".join([said, *told]), 4_000)
 
     async def write(conn: AsyncConnection) -> None:
         person = await as_it_stands(conn, ready.person)
         await links.add(conn, [link_to(one, person, row.id) for one in result.records], now)
-        await people.set_crm(conn, [person.id], "linked", now)
+        await people.set_crm(conn, [person.id], "linked", now, cause=EXISTING if untouched else None)
         if result.cannot_qualify != person.cannot_qualify:
             change = Change(id=person.id, values={"cannot_qualify": result.cannot_qualify})
             await people.change(conn, [change], now)

@@ -1,0 +1,1 @@
+"""The contact index: contacts of vendors that cannot be searched by e-mail, and what signups learn from it."""
