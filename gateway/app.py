@@ -34,6 +34,7 @@ from gateway.api import (
     rewards,
     setups,
     signups,
+    syncs,
 )
 from gateway.api.nul import refuse_nul
 from gateway.api.problems import problem_response
@@ -52,8 +53,8 @@ from gateway.webhooks.guard import GuardedTransport
 from gateway.worker import Worker
 
 API = (
-    integrations, accounts, connections, oauth, fields, campaigns, setups, signups, people, qualification, rewards,
-    endpoints, events, deliveries, ledger, inbound, health, problem_pages,
+    integrations, accounts, connections, oauth, fields, campaigns, setups, signups, syncs, people, qualification,
+    rewards, endpoints, events, deliveries, ledger, inbound, health, problem_pages,
 )  # fmt: skip
 
 MAX_BODY = 1024 * 1024

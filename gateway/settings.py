@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         approval_hours: How long the operator's approval of a connection takes, as it is told to the person who waits;
             the host is reminded once when it took longer.
         contact_index_hours: How long signups wait at most for a contact index that is being built.
+        signup_reserve_percent: Share of a vendor's budgets that contact syncs leave to signups.
         retention_attempts_days: Bodies of attempts.
         retention_events_days: Events and deliveries.
         retention_tasks_days: Finished tasks.
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     held_days: Annotated[int, Meta(ge=1, le=365)] = 30
     approval_hours: Annotated[float, Meta(gt=0, le=2_160)] = 48
     contact_index_hours: Annotated[float, Meta(ge=0, le=720)] = 12
+    signup_reserve_percent: Annotated[int, Meta(ge=5, le=90)] = 20
     retention_attempts_days: Annotated[int, Meta(ge=1)] = 30
     retention_events_days: Annotated[int, Meta(ge=1)] = 90
     retention_tasks_days: Annotated[int, Meta(ge=1)] = 14

@@ -3,6 +3,7 @@
 from gateway.flows.campaigns import attention
 from gateway.flows.connections import app_calls, disconnect, installations, keepalive
 from gateway.flows.contact_index import walking
+from gateway.flows.contact_sync import contact_sync
 from gateway.flows.notify import notify
 from gateway.flows.people import status
 from gateway.flows.referrals import feeds, inbound, subscriptions, sweep
@@ -27,6 +28,7 @@ FLOWS = (
     keepalive,
     installations,
     attention,
+    contact_sync,
 )
 
 

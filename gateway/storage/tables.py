@@ -499,6 +499,85 @@ seen_emails = Table(
     Index("ix_seen_emails_record", "index_id", "record_id"),
 )
 
+# --- contact sync (storage/syncs.py, storage/sync_contacts.py) --------------------------------------
+
+syncs = Table(
+    "syncs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(128), nullable=False),
+    Column("campaign_id", String(128), nullable=False),
+    Column("connection_id", ForeignKey("connections.id"), nullable=False),
+    Column("integration", String(64), nullable=False),
+    Column("identity", String(128), nullable=False),  # goes on only with the same vendor tenant
+    Column("state", String(32), nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("cause", String(64)),
+    Column("message", Text),
+    Column("problems", Json, nullable=False),
+    Column("ongoing", Boolean, nullable=False),
+    Column("selection", Json, nullable=False),
+    Column("mapping", Json, nullable=False),
+    Column("write_back", Json, nullable=False),
+    Column("fields", Json, nullable=False),  # of the contact that the write-back names, as last seen
+    Column("estimate", Json),
+    Column("walk", Integer, nullable=False, server_default="1"),  # number of the latest whole walk
+    Column("changes", Boolean, nullable=False),  # the walk under way reads only what changed
+    Column("checkpoint", Text),  # of the walk under way; null at its beginning
+    Column("resume", Text),  # where the next walk over what changed begins
+    Column("pages", Integer, nullable=False, server_default="0"),  # of the latest whole walk
+    Column("read", BigInteger, nullable=False, server_default="0"),
+    Column("total", BigInteger),
+    Column("at_most", Boolean, nullable=False),
+    Column("imported", BigInteger, nullable=False, server_default="0"),
+    Column("skipped", Json, nullable=False),  # by reason
+    Column("gone", BigInteger, nullable=False, server_default="0"),
+    Column("to_write", BigInteger, nullable=False, server_default="0"),
+    Column("written", BigInteger, nullable=False, server_default="0"),
+    Column("refused", BigInteger, nullable=False, server_default="0"),
+    Column("links_outstanding", BigInteger, nullable=False, server_default="0"),
+    Column("rate", Integer),  # contacts in a thousand seconds, lately
+    Column("links_due_at", UtcTime),  # until when the host is waited for
+    Column("walk_started_at", UtcTime),
+    Column("walked_at", UtcTime),  # when the latest whole walk ended
+    Column("next_walk_at", UtcTime),
+    Column("started_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("completed_at", UtcTime),
+    Index(
+        "uq_syncs_open", "connection_id", "campaign_id", unique=True,
+        sqlite_where=text("state not in ('completed', 'cancelled')"),
+        postgresql_where=text("state not in ('completed', 'cancelled')"),
+    ),
+    Index("ix_syncs_campaign", "account_id", "campaign_id", "id"),
+)  # fmt: skip
+
+sync_contacts = Table(
+    "sync_contacts",  # contacts of a sync: ids only, no names and no addresses
+    metadata,
+    Column("sync_id", ForeignKey("syncs.id"), primary_key=True),
+    Column("record_id", String(128), primary_key=True),
+    Column("person_id", String(40)),
+    Column("state", String(16), nullable=False),  # imported skipped gone
+    Column("reason", String(32)),
+    Column("walk", Integer, nullable=False),  # the latest whole walk that met it
+    Column("to_write", Boolean, nullable=False),  # newer values than it has wait to be written
+    Column("written", String(32)),  # hash of the values that it has, as last written or seen
+    Column("written_at", UtcTime),
+    Index(
+        "ix_sync_contacts_person", "person_id",
+        sqlite_where=text("person_id is not null"), postgresql_where=text("person_id is not null"),
+    ),
+    Index(
+        "ix_sync_contacts_to_write", "sync_id", "record_id",
+        sqlite_where=text("to_write"), postgresql_where=text("to_write"),
+    ),
+    Index(
+        "ix_sync_contacts_odd", "sync_id", "state", "record_id",
+        sqlite_where=text("state <> 'imported'"), postgresql_where=text("state <> 'imported'"),
+    ),
+)  # fmt: skip
+
 # --- qualification (storage/referrals.py) --------------------------------------------------------
 
 facts = Table(

@@ -10,7 +10,7 @@ from gateway.storage.columns import Json
 from gateway.storage.engine import AsyncConnection
 
 
-def wanted(conn: AsyncConnection, names: Sequence[str], rows: Sequence[Sequence[str]]) -> FromClause:
+def wanted(conn: AsyncConnection, names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> FromClause:
     """Return a table ``wanted`` with text columns ``names`` and these rows.
 
     The statement's text does not depend on the number of rows, so both databases keep its plan.

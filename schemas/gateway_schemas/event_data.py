@@ -163,12 +163,17 @@ class ConnectionData(Output, frozen=True, kw_only=True):
 
 
 class SetupData(Output, frozen=True, kw_only=True):
-    """``setup.needs_attention``: what is wrong with the setup of one campaign and role."""
+    """``setup.needs_attention``: what is wrong with the setup of one campaign and role, or with a contact sync.
+
+    Attributes:
+        sync: The contact sync whose mapping it is; null for a setup.
+    """
 
     campaign: HostId
     role: Role
     connection: str
     problems: list[SetupProblem]
+    sync: str | None = None
 
 
 class EndpointData(Output, frozen=True, kw_only=True):

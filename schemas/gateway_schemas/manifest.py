@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from msgspec import field
+
 from gateway_schemas.base import Output
 from gateway_schemas.connection import Category, Limitation
 from gateway_schemas.records import FieldType
@@ -271,6 +273,64 @@ class OptionSource(Output, frozen=True, kw_only=True):
     parent: str | None = None
 
 
+class SyncRow(Output, frozen=True, kw_only=True):
+    """A suggested row of a contact sync's mapping: a contact's field becomes a value of the referrer.
+
+    Attributes:
+        field: Key of the contact's field.
+        label: The field's name for people.
+        to: ``person.first_name``, ``person.email`` …
+        required: The sync cannot do without it.
+        why: Why it is needed or suggested, a sentence for people.
+    """
+
+    field: str
+    label: str
+    to: str
+    required: bool = False
+    why: str = ""
+
+
+class WriteBackRow(Output, frozen=True, kw_only=True):
+    """A custom field that a contact sync may write to.
+
+    Attributes:
+        source: ``person.link``, ``person.referral_count`` …
+        label: The name that the field is looked for or created under.
+        type: Of the field when it is created.
+        required: Needed once anything is written back.
+    """
+
+    source: str
+    label: str
+    type: FieldType = "text"
+    required: bool = False
+    why: str = ""
+
+
+class ContactSync(Output, frozen=True, kw_only=True):
+    """What a contact sync asks for and costs.
+
+    Attributes:
+        rows: Required and suggested rows of the mapping.
+        write_back: Fields that links and counts may go to; empty where the vendor takes none.
+        no_write_back: Why the vendor takes none, a sentence for people.
+        filters: Option source of saved filters; null: all contacts only.
+        do_not_mail_field: Key of a field of a contact whose true value says that nothing may be sent to it.
+        page: Contacts of a page, for estimates.
+        read_units / write_units: Units of the daily budget that a page, and a write to one contact, take.
+    """
+
+    rows: list[SyncRow] = []
+    write_back: list[WriteBackRow] = []
+    no_write_back: str | None = None
+    filters: str | None = None
+    do_not_mail_field: str | None = None
+    page: int = 100
+    read_units: int = 1
+    write_units: int = 1
+
+
 class ReceivedSetting(Output, frozen=True, kw_only=True):
     """A setting of the plugin as ``doctor`` and the documentation show it."""
 
@@ -292,6 +352,7 @@ class Manifest(Output, frozen=True, kw_only=True):
             settings are added.
         webhook_objects: What we subscribe to, for people.
         cannot: What the vendor cannot do and why.
+        contact_sync: What a contact sync asks for, where contacts can be read.
     """
 
     key: str
@@ -318,6 +379,7 @@ class Manifest(Output, frozen=True, kw_only=True):
     cannot: list[Limitation] = []
     help_url: str | None = None
     settings: list[ReceivedSetting] = []
+    contact_sync: ContactSync = field(default_factory=ContactSync)
 
 
 class CatalogueEntry(Output, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ MAX_AGE = timedelta(minutes=10)
 
 TIMEOUT_SECONDS = 25.0
 T = TypeVar("T", Field, Option)
+R = TypeVar("R")
 
 
 class Reader:
@@ -144,15 +145,12 @@ class Reader:
         """
         refuse_inactive(self._row)
         left = TIMEOUT_SECONDS if self._run is None else min(TIMEOUT_SECONDS, self._run.seconds_left)
-        try:
-            if self._connection is None:
-                self._connection = await open_connection(
-                    self._services, self._row, run=self._run, person_waits=self._run is None
-                )
-            return await self._integration.call(call(self._connection), timeout_seconds=left)
-        except ReauthRequired as error:
-            await note_reauth(self._services, self._row, error)
-            raise
+        if self._connection is None:
+            self._connection = await open_connection(
+                self._services, self._row, run=self._run, person_waits=self._run is None
+            )
+        made = self._integration.call(call(self._connection), timeout_seconds=left)
+        return await noting_reauth(self._services, self._row, made)
 
 
 async def read_live(reader: Reader, asked: Needs) -> Live:
@@ -246,6 +244,15 @@ def check_kind(manifest: Manifest, record_kind: str) -> None:
     known = [one.key for one in manifest.record_kinds]
     if record_kind not in known:
         raise Refused("not_found", _there_are("record kind", record_kind, manifest.name, known))
+
+
+async def noting_reauth(services: Services, row: ConnectionRow, call: Awaitable[R]) -> R:
+    """Await a hook call; that the vendor refused the credentials is noted before it is raised."""
+    try:
+        return await call
+    except ReauthRequired as error:
+        await note_reauth(services, row, error)
+        raise
 
 
 async def note_reauth(services: Services, row: ConnectionRow, error: PluginError) -> None:

@@ -251,14 +251,24 @@ async def tell(services: Services, lane: str | None = None) -> None:
 
 async def units_left(services: Services, conn: AsyncConnection, lane: str, budget: RateBudget | None) -> int | None:
     """Return the units left of a tenant's day, as well as this process knows; ``None`` when none are counted."""
+    return (await day_of_lane(services, conn, lane, budget))[1]
+
+
+async def day_of_lane(
+    services: Services, conn: AsyncConnection, lane: str, budget: RateBudget | None
+) -> tuple[int | None, int | None]:
+    """Return the units of a tenant's whole day, and those that are left, as well as this process knows.
+
+    ``None`` where the vendor counts none.
+    """
     if budget is None:
-        return None
+        return None, None
     now = services.clock.now()
     use = services.memory(BudgetMemory).days.get((lane, day_of(now)))
     if use is None:
         use = DailyUse(await budgets.get(conn, lane, day_of(now)), now)
     left = use.left(budget.daily)
-    return None if left is None else max(0, left)
+    return use.daily(budget.daily), None if left is None else max(0, left)
 
 
 def _left_of_day(now: datetime) -> float:

@@ -19,7 +19,7 @@ from gateway.flows.services import Services
 from gateway.sdk import errors
 from gateway.sdk.connection import StatusPush
 from gateway.sdk.mapping import render
-from gateway.storage import accounts, campaigns, connections, links, people, timeline
+from gateway.storage import accounts, campaigns, connections, links, people, sync_contacts, timeline
 from gateway.storage.campaigns import SetupRow
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
@@ -76,6 +76,7 @@ class PushStatus:
             linked = (await links.of_people(conn, [person_id]))[person_id]
             campaign = await campaigns.get(conn, person.account_id, person.campaign_id)
             account = await accounts.get(conn, person.account_id)
+            by_sync = await sync_contacts.written_fields(conn, person_id)
         integration = self._services.integrations.get(row.integration)
         if (
             setup is None
@@ -87,7 +88,13 @@ class PushStatus:
             return Done()
         body = replace(
             setup.body,
-            mapping=[one for one in setup.body.mapping if one.source in SOURCES],
+            mapping=[
+                one
+                for one in setup.body.mapping
+                if one.source in SOURCES
+                # what a contact sync keeps up to date is written by it, once
+                and not (one.record_kind == integration.manifest.contact_kind and one.field in by_sync)
+            ],
             defaults=[],
             referrer_fields=[],
         )

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from gateway.storage import people, pushes
+from gateway.flows.contact_sync.tasks import settle_task, write_task
+from gateway.storage import people, pushes, sync_contacts, syncs
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.people import PersonRow
 from gateway.storage.pushes import Place
@@ -14,7 +15,11 @@ SOURCES = frozenset({"person.link", "person.code", "person.referral_count", "per
 
 
 async def tasks_for(conn: AsyncConnection, rows: Iterable[PersonRow]) -> list[NewTask]:
-    """Return one status push for each of these people who has a CRM record and whose setup maps what may change."""
+    """Return one status push for each of these people who has a CRM record and whose setup maps what may change.
+
+    Contacts of a sync are marked to be written by it (``contact_sync.writing``), and one task a sync is returned.
+    """
+    rows = list(rows)
     linked = [row for row in rows if row.crm == "linked"]
     places = {Place(row.account_id, row.campaign_id, row.role) for row in linked}
     found = await pushes.destinations(conn, places, sources=True)
@@ -23,7 +28,19 @@ async def tasks_for(conn: AsyncConnection, rows: Iterable[PersonRow]) -> list[Ne
         destination = found.get(Place(row.account_id, row.campaign_id, row.role))
         if destination is not None and destination.sources & SOURCES:
             tasks.append(push_task(row.id, row.account_id, destination.lane))
-    return tasks
+    return tasks + await _sync_tasks(conn, [row.id for row in rows if row.role == "referrer"])
+
+
+async def _sync_tasks(conn: AsyncConnection, referrers: Collection[str]) -> list[NewTask]:
+    """Return what the contact syncs of these referrers have to do now."""
+    concerned = await sync_contacts.of_people(conn, referrers)
+    if not concerned:
+        return []
+    writing = set(await sync_contacts.mark_people(conn, referrers))
+    rows = await syncs.by_ids(conn, concerned)
+    return [
+        write_task(row) if row.id in writing else settle_task(row) for row in rows.values() if row.state != "cancelled"
+    ]
 
 
 def push_task(person_id: str, account_id: str, lane: str) -> NewTask:

@@ -15,6 +15,7 @@ import structlog
 from gateway.errors import Refused
 from gateway.flows import mishaps
 from gateway.flows.connections.opening import open_connection
+from gateway.flows.contact_sync import hints as contact_hints
 from gateway.flows.referrals import sightings
 from gateway.flows.referrals.evidence import Looker, follow_hints
 from gateway.flows.referrals.feeds import start_task
@@ -196,6 +197,7 @@ class Read:
         async def apply(conn: AsyncConnection) -> None:
             now = run.now()
             await sightings.record(conn, self._services, row, found, now)
+            await contact_hints.follow(conn, self._services, row, changes, now)
             await inbound.reduce(conn, summaries, now)
             if await inbound.any_unread(conn, integration=row.integration, connection_id=row.id):
                 await insert_tasks(conn, [read_task(row.id, row.account_id, run.task.lane)], now)

@@ -5,9 +5,20 @@ from gateway_pipedrive.errors import LIMIT, REMAINING
 from gateway_pipedrive.settings import RECEIVED
 from gateway_pipedrive.targets import DUPLICATES, KINDS, TARGETS
 from gateway_pipedrive.triggers import TRIGGERS
-from gateway_pipedrive.wire import HOST_SUFFIX
+from gateway_pipedrive.wire import HOST_SUFFIX, PAGE
 from gateway_schemas.connection import Limitation
-from gateway_schemas.manifest import CallWindow, ConnectStep, Feed, Manifest, OAuth2, OptionSource, RateBudget
+from gateway_schemas.manifest import (
+    CallWindow,
+    ConnectStep,
+    ContactSync,
+    Feed,
+    Manifest,
+    OAuth2,
+    OptionSource,
+    RateBudget,
+    SyncRow,
+    WriteBackRow,
+)
 
 SPEC_VERSION = 1
 """The hook spec that this plugin was written for."""
@@ -56,6 +67,52 @@ CANNOT = [
         message="Pipedrive lets two contacts have one e-mail address; the oldest one is used, the others are named.",
     ),
 ]
+
+CONTACT_SYNC = ContactSync(
+    rows=[
+        SyncRow(
+            field="first_name",
+            label="First Name",
+            to="person.first_name",
+            required=True,
+            why="So that the referrer can be addressed.",
+        ),
+        SyncRow(field="last_name", label="Last Name", to="person.last_name", why="Makes the referrer's full name."),
+        SyncRow(
+            field="emails",
+            label="Email",
+            to="person.email",
+            required=True,
+            why="A referrer is known by the e-mail address; of several the primary one is taken.",
+        ),
+        SyncRow(field="phones", label="Phone", to="person.phone", why="The primary number."),
+    ],
+    write_back=[
+        WriteBackRow(
+            source="person.link",
+            label="Referral Link",
+            required=True,
+            why="Shows each contact's referral link in Pipedrive.",
+        ),
+        WriteBackRow(
+            source="person.referral_count",
+            label="Referral Count",
+            type="number",
+            why="How many people the contact has referred.",
+        ),
+        WriteBackRow(
+            source="person.converted_referral_count",
+            label="Converted Referral Count",
+            type="number",
+            why="How many of them became customers.",
+        ),
+    ],
+    filters="filters",
+    page=PAGE,
+    read_units=10,
+    write_units=5,
+)
+"""Source: ``vendor/pipedrive.md``, chapter 1: 10 tokens a page of persons, 5 a change of one."""
 
 MANIFEST = Manifest(
     key="pipedrive",
@@ -113,6 +170,7 @@ MANIFEST = Manifest(
         ),
     ],
     contact_kind="contact",
+    contact_sync=CONTACT_SYNC,
     read_batch=100,
     settle_seconds=30,
     value_ready="The value is read when the referral qualifies.",

@@ -8,7 +8,7 @@ from gateway import hookimpl
 from gateway.sdk.connection import Connection, Push, PushResult, StatusPush
 from gateway.sdk.inbound import AppNotice, InboundRequest, Uninstalled, WebhookRegistration, require_basic_auth
 from gateway.sdk.polling import ChangePage
-from gateway_pipedrive import changes, connect, fields, options, polling, reads, signups, status, webhooks
+from gateway_pipedrive import changes, connect, contacts, fields, options, polling, reads, signups, status, webhooks
 from gateway_pipedrive.manifest import MANIFEST
 from gateway_pipedrive.settings import PipedriveSettings
 from gateway_schemas.connection import VendorAccount
@@ -139,8 +139,8 @@ async def find_related(connection: Connection, ref: RecordRef) -> list[Record]:
 
 @hookimpl
 async def read_contacts(connection: Connection, selection: ContactSelection, checkpoint: str | None) -> ContactPage:
-    """Read one page of contacts; see ``reads.read_contacts``."""
-    return await reads.read_contacts(connection, selection, checkpoint)
+    """Read one page of contacts; see ``contacts.read_contacts``."""
+    return await contacts.read_contacts(connection, selection, checkpoint)
 
 
 class _UninstallCall(msgspec.Struct, frozen=True):

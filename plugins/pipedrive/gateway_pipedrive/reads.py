@@ -10,7 +10,6 @@ from gateway_pipedrive.links import url_of
 from gateway_pipedrive.models import Deal
 from gateway_pipedrive.records import contact_record, deal_record, lead_record, note_record
 from gateway_schemas.records import Record, RecordRef
-from gateway_schemas.sync import ContactPage, ContactSelection
 
 _LEAD_ID, _NUMBER = re.compile(r"[0-9A-Za-z-]+"), re.compile(r"[0-9]+")
 ONE_BY_ONE = 10
@@ -51,18 +50,6 @@ async def find_related(connection: Connection, ref: RecordRef) -> list[Record]:
         found = await deals_of_person(client, str(lead.core.person_id))
         return [deal_record(deal, link) for deal in found if deal.source_lead_id == ref.id]
     return []
-
-
-async def read_contacts(connection: Connection, selection: ContactSelection, checkpoint: str | None) -> ContactPage:
-    """Read one page of contacts by id, so that new ones come after the walk.
-
-    The checkpoint is the vendor's cursor, whose life time is not documented: when it is refused, start again.
-    """
-    params = {"filter_id": selection.filter, "cursor": checkpoint, "sort_by": "id"}
-    persons, cursor = await Pipedrive(connection).persons_page(params)
-    link = partial(url_of, connection)
-    alive = [contact_record(person, link) for person in persons if not person.is_deleted]
-    return ContactPage(contacts=alive, checkpoint=cursor)
 
 
 async def deals_of_person(client: Pipedrive, person_id: str) -> list[Deal]:

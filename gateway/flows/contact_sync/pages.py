@@ -1,0 +1,197 @@
+"""Read a contact sync's pages, one task a page: people, tasks, checkpoint and progress commit together.
+
+A process that dies repeats at most the page that it was at, and a page that is read twice changes nothing. A sync that
+was paused or cancelled while its page was read drops the page.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from gateway.flows import mishaps
+from gateway.flows.connections.opening import find_active, open_connection
+from gateway.flows.contact_sync import trouble
+from gateway.flows.contact_sync.importing import counted, store_page
+from gateway.flows.contact_sync.phases import full_walk_every, look_every
+from gateway.flows.contact_sync.reading import Contact, ContactReader
+from gateway.flows.contact_sync.tasks import missing_task, page_task, settle_task, write_task
+from gateway.flows.services import Services
+from gateway.plugins import Integration
+from gateway.sdk import errors
+from gateway.storage import campaigns, syncs
+from gateway.storage.campaigns import CampaignRow
+from gateway.storage.checkpoints import LONGEST
+from gateway.storage.connections import ConnectionRow
+from gateway.storage.engine import AsyncConnection
+from gateway.storage.running import Apply, Done, Outcome, TaskRun
+from gateway.storage.syncs import SyncRow
+from gateway.storage.tasks import NewTask, Task, insert_tasks
+from gateway_schemas.sync import ContactPage
+
+CALL_SECONDS = 60.0
+LATELY = 0.3
+"""Weight of the newest page in the rate that is shown."""
+
+
+class ReadPage:
+    """Reads one page of a sync, and makes the task of the next."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def run(self, run: TaskRun) -> Outcome:
+        """Read where the checkpoint stands, and commit what became of each contact with the next checkpoint."""
+        async with self._services.database.read() as conn:
+            row = await syncs.get(conn, run.task.args["sync"])
+            if row is None or not row.is_at_work:
+                return Done()  # begins again when somebody lets it go on
+            active = await find_active(self._services, conn, row.connection_id)
+            campaign = await campaigns.get(conn, row.account_id, row.campaign_id)
+        if active is None or campaign is None:
+            return Done()  # paused by the disconnect; goes on with the next connection to the same vendor tenant
+        connection_row, integration = active
+        if not integration.has("read_contacts"):
+            return Done(trouble.needs_attention(row, "not_supported", NO_CONTACTS, [], run.now()))
+        read_at = run.now()
+        row = _begun(row, connection_row, integration, read_at)
+        try:
+            page = await self._read(run, row, connection_row, integration)
+        except errors.MappingBroken as error:
+            return Done(trouble.mapping_broken(row, error, run.now()))
+        except errors.Rejected as error:
+            return Done(trouble.page_refused(row, error, run.now()))
+        except errors.NotSupported as error:
+            return Done(trouble.needs_attention(row, "not_supported", str(error), [], run.now()))
+        except Exception as error:  # noqa: BLE001 - what any other error means is decided in one place
+            return await mishaps.outcome_of(run, connection_row, error)
+        contacts = read_all(self._services, row, campaign, integration, page)
+        return Done(_applying(row, campaign, connection_row, integration, page, contacts, run, read_at))
+
+    async def _read(
+        self, run: TaskRun, row: SyncRow, connection_row: ConnectionRow, integration: Integration
+    ) -> ContactPage:
+        connection = await open_connection(self._services, connection_row, run=run)
+        call = integration.hooks.read_contacts(
+            connection=connection, selection=row.selection, checkpoint=row.checkpoint
+        )
+        page: ContactPage = await integration.call(call, timeout_seconds=CALL_SECONDS)
+        for checkpoint in (page.checkpoint, page.resume):
+            if checkpoint is not None and len(checkpoint) > LONGEST:
+                raise ValueError(f"{integration.key}: a checkpoint of {len(checkpoint)} characters; at most {LONGEST}")
+        return page
+
+    async def failed(self, conn: AsyncConnection, task: Task, error: str, now: datetime) -> None:
+        """Say that a page cannot be read, and stop there: somebody lets it go on when the cause is mended."""
+        row = await syncs.lock(conn, task.args["sync"])
+        if row is not None and row.is_at_work:
+            await trouble.page_failed(row, error, now)(conn)
+
+
+NO_CONTACTS = "The installed version of the integration reads no contacts."
+
+
+def read_all(
+    services: Services, row: SyncRow, campaign: CampaignRow, integration: Integration, page: ContactPage
+) -> list[Contact]:
+    """Return what the contacts of a page mean by the sync's mapping."""
+    reader = ContactReader(
+        row.mapping,
+        campaign.fields,
+        integration.manifest.contact_sync,
+        [one.field for one in row.write_back],
+        services.vault.email_hash,
+    )
+    return [reader.read(record) for record in page.contacts]
+
+
+def _begun(row: SyncRow, connection: ConnectionRow, integration: Integration, now: datetime) -> SyncRow:
+    """Return the sync with its walk begun: over what changed where that is possible, over everything when it is due."""
+    if row.walk_started_at is not None:
+        return row
+    every = full_walk_every(row, integration)
+    whole = row.resume is None or row.walked_at is None or now - row.walked_at >= every
+    values: dict[str, Any] = {"changes": not whole, "checkpoint": None if whole else row.resume, "walk_started_at": now}
+    if whole:
+        values |= {"walk": row.walk + 1, "pages": 0}
+    return msgspec.structs.replace(row, **values)
+
+
+def _applying(
+    row: SyncRow,
+    campaign: CampaignRow,
+    connection: ConnectionRow,
+    integration: Integration,
+    page: ContactPage,
+    contacts: Sequence[Contact],
+    run: TaskRun,
+    read_at: datetime,
+) -> Apply:
+    kind = integration.manifest.contact_kind
+
+    async def apply(conn: AsyncConnection) -> None:
+        now = run.now()
+        fresh = await syncs.lock(conn, row.id)
+        if fresh is None or not fresh.is_at_work or not _is_the_same_place(row, fresh):
+            return
+        fresh = msgspec.structs.replace(
+            fresh, walk=row.walk, changes=row.changes, walk_started_at=row.walk_started_at, pages=row.pages
+        )
+        plan = await store_page(conn, fresh, campaign, kind, contacts, now, read_at)
+        values = counted(fresh, plan.counts) | _walked(fresh, page, len(contacts), plan.seen, now)
+        values |= {"walk": row.walk, "changes": row.changes, "pages": row.pages + (not row.changes)}
+        tasks: list[NewTask] = []
+        if values["to_write"] > 0:
+            tasks.append(write_task(fresh))
+        if page.checkpoint is not None:
+            values |= {"checkpoint": page.checkpoint, "walk_started_at": row.walk_started_at}
+            tasks.append(page_task(fresh))
+        else:
+            values |= _ended(fresh, page, connection, integration, now)
+            if fresh.phase == "reading":
+                values |= {"total": values["read"], "at_most": False}
+            tasks.append(missing_task(fresh) if not row.changes and row.walk > 1 else settle_task(fresh))
+        await syncs.change(conn, row.id, values, now)
+        await insert_tasks(conn, tasks, now)
+
+    return apply
+
+
+def _is_the_same_place(row: SyncRow, fresh: SyncRow) -> bool:
+    """Say whether the sync still stands where the page was read from: it may have been begun anew meanwhile."""
+    if fresh.walk_started_at is None:
+        return row.walk in (fresh.walk, fresh.walk + 1) and (fresh.selection, fresh.mapping) == (
+            row.selection, row.mapping,
+        )  # fmt: skip
+    return (fresh.walk, fresh.changes, fresh.checkpoint, fresh.selection, fresh.mapping) == (
+        row.walk, row.changes, row.checkpoint, row.selection, row.mapping,
+    )  # fmt: skip
+
+
+def _walked(row: SyncRow, page: ContactPage, number: int, seen: int, now: datetime) -> dict[str, Any]:
+    read = row.read + (number if row.phase == "reading" else seen)
+    seconds = max(0.001, (now - row.updated_at).total_seconds())
+    lately = number / seconds * 1000
+    rate = lately if row.rate is None else LATELY * lately + (1 - LATELY) * row.rate
+    values: dict[str, Any] = {"read": read, "rate": min(2_000_000_000, round(rate))}
+    if page.total is not None and row.phase == "reading":
+        values |= {"total": page.total, "at_most": page.at_most}
+    return values
+
+
+def _ended(
+    row: SyncRow, page: ContactPage, connection: ConnectionRow, integration: Integration, now: datetime
+) -> dict[str, Any]:
+    """Return what changes at the end of a walk."""
+    resume = page.resume or (row.resume if row.changes else None)
+    every = look_every(row, connection, integration, resumes=resume is not None)
+    values: dict[str, Any] = {
+        "checkpoint": None,
+        "walk_started_at": None,
+        "resume": resume,
+        "next_walk_at": now + every if row.ongoing else None,
+    }
+    if not row.changes:
+        values["walked_at"] = now
+    return values
