@@ -5,6 +5,7 @@
     PluginError
     ├── ReauthRequired      credentials are refused: the lane is held, the host is told
     ├── RetryLater          not now: nothing was done, uses up no attempt
+    │   └── OverBudget      by our own count of what the vendor allows: nothing was sent (the host raises it)
     ├── Rejected            refused for good: shown beside the mapping
     ├── MappingBroken       a mapped field, stage or option is gone: the setup needs attention
     ├── RecordGone          the record does not exist any more
@@ -55,6 +56,10 @@ class RetryLater(PluginError):
         super().__init__(message)
         self.after_seconds = after_seconds
         self.lane_wide = lane_wide
+
+
+class OverBudget(RetryLater):
+    """Our own count says that the vendor allows no more now; nothing was sent."""
 
 
 class Rejected(PluginError):

@@ -9,7 +9,8 @@ import pytest
 from gateway.flows.connections.budget import BudgetMemory, LaneMeter, lane_limits
 from gateway.flows.connections.counters import DailyUse, RollingWindow, background_wait
 from gateway.sdk.clock import Clock
-from gateway.sdk.errors import RetryLater
+from gateway.sdk.errors import OverBudget, RetryLater
+from gateway.settings import Settings
 from gateway.storage.budgets import BudgetRow, day_of
 from gateway_schemas.manifest import CallWindow, RateBudget
 
@@ -52,7 +53,7 @@ def test_a_wait_that_is_too_long_takes_nothing():
 
 
 class World:
-    def __init__(self, **row):
+    def __init__(self, *, reserve=20, **row):
         self.clock = Clock()
         self.clock.offset = datetime(2026, 3, 1, 12, tzinfo=UTC) - datetime.now(UTC)
         self.remembered = BudgetMemory()
@@ -61,7 +62,12 @@ class World:
         self.use.told_at = now + timedelta(days=1)  # nothing is told to a database here
         self.remembered.days[LANE, day_of(now)] = self.use
         self.slept = []
-        self.services = SimpleNamespace(clock=self.clock, memory=lambda _: self.remembered, database=None)
+        self.services = SimpleNamespace(
+            clock=self.clock,
+            memory=lambda _: self.remembered,
+            database=None,
+            settings=Settings(signup_reserve_percent=reserve),
+        )
 
     def meter(self, purpose, memory=None, seconds_left=10.0):
         async def sleep(seconds):
@@ -120,6 +126,28 @@ async def test_each_purpose_stops_at_what_is_kept_back_for_the_ones_before_it(pu
     await meter.before(1)
     with pytest.raises(RetryLater, match="kept back"):
         await meter.before(1)
+
+
+@pytest.mark.parametrize(("percent", "left"), [(5, 100), (50, 500), (90, 900)])
+async def test_the_signups_reserve_of_the_day_is_a_setting_and_never_below_what_tasks_leave_to_people(percent, left):
+    world = World(reserve=percent, used=1000 - left - 1)
+    await world.meter("bulk").before(1)
+    with pytest.raises(OverBudget, match="kept back"):
+        await world.meter("bulk").before(1)
+    await world.meter("task").before(1)
+
+
+async def test_bulk_work_leaves_places_of_the_burst_window_to_signups():
+    world = World()
+    memory = {}
+    bulk, signup = world.meter("bulk", memory, seconds_left=0.1), world.meter("task", memory, seconds_left=0.1)
+    for _ in range(6):
+        await bulk.before(1)
+    with pytest.raises(OverBudget):
+        await bulk.before(1)
+    for _ in range(2):
+        await signup.before(1)
+    assert not world.slept
 
 
 async def test_sweeps_and_polls_get_their_share_and_no_more():

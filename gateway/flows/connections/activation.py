@@ -13,6 +13,7 @@ from gateway.flows.connections.credentials import SECRET, TokenMemory
 from gateway.flows.connections.opening import FORM
 from gateway.flows.connections.reauth import start_traffic, tell_host
 from gateway.flows.connections.token_calls import Tokens
+from gateway.flows.contact_sync import parting as contact_syncs
 from gateway.flows.referrals import inbound
 from gateway.flows.services import Services
 from gateway.flows.signups import signup
@@ -176,7 +177,9 @@ async def _activate(
     )
     assert active is not None
     if row.activated_at is None:
-        await adoption.adopt(conn, active, await connections.previous(conn, active))
+        previous = await connections.previous(conn, active)
+        await adoption.adopt(conn, active, previous)
+        await contact_syncs.adopt(conn, active, previous, now)
     if row.state != "active":
         await contact_index.look_again(conn, active, now)
     await start_traffic(conn, active)

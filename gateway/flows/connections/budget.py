@@ -18,7 +18,7 @@ import httpx
 
 from gateway.flows.connections.counters import DAY_SECONDS, Background, DailyUse, RollingWindow, background_wait
 from gateway.flows.services import Services
-from gateway.sdk.errors import RetryLater
+from gateway.sdk.errors import OverBudget
 from gateway.storage import budgets
 from gateway.storage.budgets import BudgetRow, day_of
 from gateway.storage.engine import AsyncConnection
@@ -33,6 +33,19 @@ PROBE_EVERY = timedelta(hours=1)
 """A used-up budget is tried again this often: when the vendor's day begins is not always known."""
 
 LONGEST_WAIT_SECONDS = 5.0
+
+
+def reserve_of(limits: RateBudget | None, daily: int | None, percent: int) -> int:
+    """Return the units of a day that bulk work leaves alone.
+
+    Args:
+        limits: Of the manifest.
+        daily: Units of a whole day.
+        percent: Share that the setting keeps for signups.
+    """
+    if limits is None or daily is None:
+        return 0
+    return round(daily * max(limits.reserve_share, percent / 100))
 
 
 class BudgetMemory:
@@ -82,7 +95,7 @@ class LaneMeter:
             window: The manifest's narrower window that the call counts in too.
 
         Raises:
-            RetryLater: The day's units for this purpose are used up, or the wait would be too long.
+            OverBudget: The day's units for this purpose are used up, or the wait would be too long.
         """
         day = await self._today()
         now = self._services.clock.now()
@@ -91,6 +104,8 @@ class LaneMeter:
             await self._take_interactive()
         else:
             await self._take_named(self._memory, window)
+            if self._purpose == "bulk":
+                await self._take_bulk(self._memory)
             await self._take_burst(self._memory)
         day.count(cost, background=self._background)
         if day.is_worth_telling(now):
@@ -118,7 +133,7 @@ class LaneMeter:
         left, daily = day.left(self._budget.daily), day.daily(self._budget.daily)
         if left is None:
             return
-        kept_back = round((daily or 0) * self._budget.reserve_share * {"person": 0, "task": 1}.get(self._purpose, 2))
+        kept_back = self._kept_back_units(daily or 0)
         if self._background is not None and daily:
             self._check_share(day, self._background, round(daily * self._budget.sweep_share), cost, now)
         if left - cost >= kept_back:
@@ -126,11 +141,21 @@ class LaneMeter:
         if left <= 0 and (day.probed_at is None or now - day.probed_at >= PROBE_EVERY):
             day.probed_at = now  # one call finds out whether the vendor's day has begun
             return
-        raise RetryLater(
+        raise OverBudget(
             f"today's budget of the vendor account is used up for this ({left} units left, {kept_back} kept back)",
             after_seconds=min(self._until_tomorrow(now), PROBE_EVERY.total_seconds()),
             lane_wide=self._purpose == "task",
         )
+
+    def _kept_back_units(self, daily: int) -> int:
+        """Return the units of a day that are not for this: those of people who wait, and for bulk those of signups."""
+        if self._purpose == "person":
+            return 0
+        if self._purpose == "task":
+            return round(daily * self._budget.reserve_share)
+        if self._purpose == "bulk":
+            return reserve_of(self._budget, daily, self._services.settings.signup_reserve_percent)
+        return round(daily * self._budget.reserve_share * 2)
 
     @property
     def _background(self) -> Background | None:
@@ -142,7 +167,7 @@ class LaneMeter:
         wait = background_wait(kind, share, seconds, used=used, sweeps=sweeps, cost=cost)
         if wait == 0:
             return
-        raise RetryLater(
+        raise OverBudget(
             f"sweeps and polls have a share of today's budget, paced over the day ({used} of {share} units used)",
             after_seconds=self._until_tomorrow(now) if wait is None else math.ceil(wait),
             lane_wide=False,
@@ -156,6 +181,12 @@ class LaneMeter:
         calls = self._budget.burst_calls - 2 * self._kept_back_calls()
         await self._take(memory, "window", calls, self._budget.burst_seconds)
 
+    async def _take_bulk(self, memory: MutableMapping[str, Any]) -> None:
+        """Wait for the narrower window of bulk work: places in the burst window stay free for signups."""
+        calls = self._budget.burst_calls - 2 * self._kept_back_calls()
+        free = calls * self._services.settings.signup_reserve_percent / 100
+        await self._take(memory, "window:bulk", max(1, int(calls - free)), self._budget.burst_seconds)
+
     async def _take_named(self, memory: MutableMapping[str, Any], name: str | None) -> None:
         """Wait for a narrower window, of which one call is kept back for people who wait."""
         for one in self._budget.windows:
@@ -166,7 +197,7 @@ class LaneMeter:
         window: RollingWindow = memory.setdefault(key, RollingWindow(calls, seconds))
         wait = window.reserve(time.monotonic(), max(0.0, min(LONGEST_WAIT_SECONDS, self._seconds_left() / 2)))
         if wait < 0:
-            raise RetryLater(
+            raise OverBudget(
                 "more calls wait than the vendor takes in a few seconds", after_seconds=-wait, lane_wide=False
             )
         if wait > 0:
@@ -188,7 +219,7 @@ class LaneMeter:
             if await self._services.database.writer.run(take):
                 return
             await self._sleep(begins + length - moment)
-        raise RetryLater("others are using the vendor account; too many calls wait", after_seconds=2, lane_wide=False)
+        raise OverBudget("others are using the vendor account; too many calls wait", after_seconds=2, lane_wide=False)
 
 
 def lane_limits(services: Services) -> Callable[[str], LaneLimits]:

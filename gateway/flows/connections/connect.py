@@ -26,6 +26,7 @@ from gateway.flows.connections.connect_steps import (
 )
 from gateway.flows.connections.opening import INBOUND_SECRET, INBOUND_TOKEN
 from gateway.flows.connections.reauth import mark_needs_reauth, stop_traffic, tell_host
+from gateway.flows.contact_sync import parting as contact_syncs
 from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.storage import accounts, authorisations, connections
@@ -277,6 +278,7 @@ async def close(conn: AsyncConnection, row: ConnectionRow, reason: str, now: dat
         return None
     if closed.activated_at is not None:
         await stop_traffic(conn, closed, "disconnected")
+        await contact_syncs.pause_all(conn, closed, now)
     await tell_host(conn, "connection.disconnected", closed, now)
     log.info("connection.disconnected", connection_id=row.id, account_id=row.account_id, reason=reason)
     return closed

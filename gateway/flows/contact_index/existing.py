@@ -158,6 +158,8 @@ def not_checked(existing: Existing, duplicates: str) -> list[str]:
         return []
     number = existing.index.contacts_read if existing.index is not None else 0
     return [
-        (f"Not checked: the contact index was not complete ({number:,} contacts read), so this e-mail may be a contact "
-        "already.")
+        (
+            f"Not checked: the contact index was not complete ({number:,} contacts read), so this e-mail may be a contact "
+            "already."
+        )
     ]

@@ -36,19 +36,6 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.left is None else max(0, self.left - self.reserve)
 
 
-def reserve_of(limits: RateBudget | None, daily: int | None, percent: int) -> int:
-    """Return the units of a day that bulk work leaves alone.
-
-    Args:
-        limits: Of the manifest.
-        daily: Units of a whole day.
-        percent: Share that the setting keeps for signups.
-    """
-    if limits is None or daily is None:
-        return 0
-    return round(daily * max(limits.reserve_share, percent / 100))
-
-
 def estimate(
     asked: ContactSync, budget: Budget, contacts: int | None, *, at_most: bool, writes: bool, name: str
 ) -> SyncEstimate:

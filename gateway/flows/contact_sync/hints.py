@@ -12,7 +12,7 @@ import msgspec
 from gateway.flows import mishaps
 from gateway.flows.connections.opening import find_active, open_connection
 from gateway.flows.contact_sync import trouble
-from gateway.flows.contact_sync.importing import counted, store_page
+from gateway.flows.contact_sync.importing import GONE, counted, store_page
 from gateway.flows.contact_sync.pages import read_all
 from gateway.flows.contact_sync.phases import hinted_at
 from gateway.flows.contact_sync.tasks import hints_task, settle_task, write_task
@@ -52,8 +52,12 @@ async def follow(
         if not row.ongoing:
             continue
         if row.selection.filter is None:
-            ids = sorted({one.ref.id for one in told} | {one.merged_into for one in told if one.merged_into})
-            tasks += [hints_task(row, ids[start : start + A_TASK]) for start in range(0, len(ids), A_TASK)]
+            merged = {one.ref.id: one.merged_into for one in told if one.merged_into}
+            # who was merged away stands beside the survivor, so that one task sees both
+            ids = sorted(
+                {one.ref.id for one in told} | set(merged.values()), key=lambda one: (merged.get(one, one), one)
+            )
+            tasks += [hints_task(row, ids[start : start + A_TASK], merged) for start in range(0, len(ids), A_TASK)]
         elif row.state == "watching":
             at = hinted_at(row, integration, now)
             if row.next_walk_at is None or at < row.next_walk_at:
@@ -90,7 +94,12 @@ class ReadHints:
             return await mishaps.outcome_of(run, connection_row, error)
         kind = integration.manifest.contact_kind
         there = {one.ref.id for one in records}
-        records += [Record(ref=RecordRef(kind=kind, id=one), state="deleted") for one in ids if one not in there]
+        merged: dict[str, str] = run.task.args["merged"]
+        records += [
+            Record(ref=RecordRef(kind=kind, id=one), state="deleted", merged_into=merged.get(one))
+            for one in ids
+            if one not in there
+        ]
         contacts = read_all(self._services, row, campaign, integration, ContactPage(contacts=records, checkpoint=None))
         known = row
 
@@ -101,7 +110,7 @@ class ReadHints:
                 return
             met = await sync_contacts.by_records(conn, fresh.id, [one.record_id for one in contacts])
             # a contact that we never met and that is not there is none of ours
-            mine = [one for one in contacts if one.reason != "deleted" or one.record_id in met]
+            mine = [one for one in contacts if one.reason not in GONE or one.record_id in met]
             plan = await store_page(conn, fresh, campaign, kind, mine, now, read_at)
             values = counted(fresh, plan.counts) | {"read": fresh.read + plan.seen}
             if fresh.phase != "reading":

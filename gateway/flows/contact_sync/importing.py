@@ -118,7 +118,8 @@ class _Planner:
     def run(self, contacts: Mapping[str, Contact]) -> Plan:
         if self.campaign.link_template is not None:
             self.codes = mint_codes(len(contacts))
-        for contact in contacts.values():
+        # those that are gone first: another contact may stand for their referrers from now on
+        for contact in sorted(contacts.values(), key=lambda one: one.reason is None):
             self._decide(contact, self.before.get(contact.record_id))
         return self.plan
 
@@ -240,6 +241,8 @@ class _Planner:
         self._put(row, ContactRow(contact.record_id, person, "skipped", reason, self.sync.walk))
 
     def _lose(self, row: ContactRow, reason: str) -> None:
+        if row.person_id is not None and self.held_by.get(row.person_id) == row.record_id:
+            del self.held_by[row.person_id]
         self.plan.gone.append(row)
         self._put(row, ContactRow(row.record_id, row.person_id, "gone", reason, self.sync.walk))
 

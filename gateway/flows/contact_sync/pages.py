@@ -25,7 +25,7 @@ from gateway.storage.campaigns import CampaignRow
 from gateway.storage.checkpoints import LONGEST
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
-from gateway.storage.running import Apply, Done, Outcome, TaskRun
+from gateway.storage.running import Apply, Done, Outcome, Retry, TaskRun, backoff_seconds
 from gateway.storage.syncs import SyncRow
 from gateway.storage.tasks import NewTask, Task, insert_tasks
 from gateway_schemas.sync import ContactPage
@@ -65,7 +65,7 @@ class ReadPage:
         except errors.NotSupported as error:
             return Done(trouble.needs_attention(row, "not_supported", str(error), [], run.now()))
         except Exception as error:  # noqa: BLE001 - what any other error means is decided in one place
-            return await mishaps.outcome_of(run, connection_row, error)
+            return await self._stopped(run, row, connection_row, error)
         contacts = read_all(self._services, row, campaign, integration, page)
         return Done(_applying(row, campaign, connection_row, integration, page, contacts, run, read_at))
 
@@ -81,6 +81,16 @@ class ReadPage:
             if checkpoint is not None and len(checkpoint) > LONGEST:
                 raise ValueError(f"{integration.key}: a checkpoint of {len(checkpoint)} characters; at most {LONGEST}")
         return page
+
+    async def _stopped(self, run: TaskRun, row: SyncRow, connection_row: ConnectionRow, error: Exception) -> Outcome:
+        """Try again later, and say why it waits. A vendor that fails on a page does not do so for ever."""
+        outcome = await mishaps.outcome_of(run, connection_row, error)
+        if not isinstance(outcome, Retry) or isinstance(error, errors.OverBudget):
+            return outcome
+        noting = trouble.noting(row, str(error), run.now())
+        if isinstance(error, errors.RetryLater) and error.lane_wide:
+            return Retry(outcome.error, outcome.after_seconds, outcome.counts, noting)
+        return Retry(outcome.error, max(outcome.after_seconds or 0.0, backoff_seconds(run.task.tries)), True, noting)
 
     async def failed(self, conn: AsyncConnection, task: Task, error: str, now: datetime) -> None:
         """Say that a page cannot be read, and stop there: somebody lets it go on when the cause is mended."""
@@ -140,6 +150,8 @@ def _applying(
         )
         plan = await store_page(conn, fresh, campaign, kind, contacts, now, read_at)
         values = counted(fresh, plan.counts) | _walked(fresh, page, len(contacts), plan.seen, now)
+        if fresh.message is not None:
+            values["message"] = None
         values |= {"walk": row.walk, "changes": row.changes, "pages": row.pages + (not row.changes)}
         tasks: list[NewTask] = []
         if values["to_write"] > 0:

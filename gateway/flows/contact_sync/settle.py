@@ -9,7 +9,16 @@ import msgspec
 from gateway.flows.contact_sync.importing import counted, lose
 from gateway.flows.contact_sync.phases import settled
 from gateway.flows.contact_sync.shapes import sync_event
-from gateway.flows.contact_sync.tasks import PAGE, missing_task, page_task, remark_task, settle_task, write_task
+from gateway.flows.contact_sync.tasks import (
+    MISSING,
+    PAGE,
+    WRITE,
+    missing_task,
+    page_task,
+    remark_task,
+    settle_task,
+    write_task,
+)
 from gateway.flows.notify.publishing import publish
 from gateway.flows.services import Services
 from gateway.storage import sync_contacts, syncs
@@ -56,8 +65,6 @@ async def settle(conn: AsyncConnection, row: SyncRow, now: datetime) -> SyncRow:
     tasks: list[NewTask] = []
     if after.to_write and row.state in ("running", "watching", "completed"):
         tasks.append(write_task(after))
-    if after.phase == "awaiting_links" and after.links_due_at is not None:
-        tasks.append(settle_task(after, after.links_due_at))
     if after.state != row.state or (after.completed_at is not None and row.completed_at is None):
         if after.links_outstanding:
             values["message"] = (
@@ -160,9 +167,9 @@ class Plan:
                 if row.walk_started_at is not None or (row.state == "watching" and due):
                     if not await syncs.has_live_task(conn, f"{PAGE}:{row.id}"):
                         tasks.append(page_task(row))
-                elif row.state == "running" and not await syncs.has_live_task(conn, f"sync_missing:{row.id}"):
+                elif row.state == "running" and await _is_to_settle(conn, row, now):
                     tasks.append(settle_task(row))
-                if row.to_write and not await syncs.has_live_task(conn, f"sync_write_back:{row.id}"):
+                if row.to_write and not await syncs.has_live_task(conn, f"{WRITE}:{row.id}"):
                     tasks.append(write_task(row))
 
         async def apply(conn: AsyncConnection) -> None:
@@ -172,3 +179,12 @@ class Plan:
 
     async def failed(self, conn: AsyncConnection, task: Task, error: str, now: datetime) -> None:
         """Leave it to the next period."""
+
+
+async def _is_to_settle(conn: AsyncConnection, row: SyncRow, now: datetime) -> bool:
+    """Say whether the counts of a sync that reads nothing now decide something: they cost a look at each contact."""
+    if row.phase == "awaiting_links":
+        return row.links_due_at is None or row.links_due_at <= now
+    if row.phase == "writing_back":
+        return row.to_write == 0
+    return not await syncs.has_live_task(conn, f"{MISSING}:{row.id}")

@@ -1,8 +1,8 @@
 """How a contact sync looks to others: in the API, on the command line, and in events."""
 
-from gateway.flows.connections.budget import day_of_lane
+from gateway.flows.connections.budget import day_of_lane, reserve_of
 from gateway.flows.contact_sync.checks import no_write_back
-from gateway.flows.contact_sync.estimates import Budget, reserve_of, seconds_for
+from gateway.flows.contact_sync.estimates import Budget, seconds_for
 from gateway.flows.notify.publishing import NewEvent
 from gateway.flows.services import Services
 from gateway.plugins import Integration

@@ -221,7 +221,7 @@ async def patch(services: Services, account_id: str, campaign_id: str, sync_id: 
         if values:
             await syncs.change(conn, row.id, values, now)
             row = msgspec.structs.replace(row, **values, updated_at=now)
-            await insert_tasks(conn, _following(row, before), now)
+            await insert_tasks(conn, following(row, before), now)
         return row
 
     row = await services.database.writer.run(write)
@@ -247,13 +247,13 @@ def _changes(
             values |= {"state": "completed", "next_walk_at": None, "completed_at": row.completed_at or now}
     if wanted is not None and checked is not None:
         values |= {"mapping": wanted.mapping, "write_back": wanted.write_back, "fields": checked.fields}
-        values |= _on(row)
+        values |= going_on(row)
         if wanted.selection != row.selection or wanted.mapping != row.mapping:
             values |= {"selection": wanted.selection} | new_walk(row, now)
     if given.paused is True:
         values |= {"state": "paused", "cause": "by_request", "message": None}
     elif given.paused is False and row.state in ("paused", "needs_attention"):
-        values |= _on(row)
+        values |= going_on(row)
     return values
 
 
@@ -265,13 +265,13 @@ def new_walk(row: SyncRow, now: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _on(row: SyncRow) -> dict[str, Any]:
+def going_on(row: SyncRow) -> dict[str, Any]:
     """Return what lets a sync go on from where it is."""
     state = "watching" if row.phase == "done" and row.ongoing else "running"
     return {"state": state, "cause": None, "message": None, "problems": []}
 
 
-def _following(row: SyncRow, before: SyncRow) -> list[Any]:
+def following(row: SyncRow, before: SyncRow) -> list[Any]:
     """Return the tasks of a sync that was changed: whatever is to be done now; of each kind one waits at most."""
     if not row.is_at_work:
         return []

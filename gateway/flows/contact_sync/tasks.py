@@ -4,8 +4,6 @@ At most one of each waits per sync, and of a vendor tenant's syncs one reads and
 free places in their lane.
 """
 
-from datetime import datetime
-
 from gateway.storage.connections import lane_of
 from gateway.storage.syncs import SyncRow
 from gateway.storage.tasks import NewTask
@@ -16,19 +14,19 @@ PAGE, WRITE, SETTLE, MISSING, HINTS, REMARK = (
 BULK = 3
 
 
-def page_task(row: SyncRow, due_at: datetime | None = None) -> NewTask:
+def page_task(row: SyncRow) -> NewTask:
     """Return the task that reads the next page."""
-    return _task(row, PAGE, exclusive="sync:read", due_at=due_at)
+    return _task(row, PAGE, exclusive="sync:read")
 
 
-def write_task(row: SyncRow, due_at: datetime | None = None) -> NewTask:
+def write_task(row: SyncRow) -> NewTask:
     """Return the task that writes the next values back."""
-    return _task(row, WRITE, exclusive="sync:write", due_at=due_at)
+    return _task(row, WRITE, exclusive="sync:write")
 
 
-def settle_task(row: SyncRow, due_at: datetime | None = None) -> NewTask:
-    """Return the task that finds out which phase a sync is in; it calls nobody."""
-    return _task(row, SETTLE, lane="internal", due_at=due_at)
+def settle_task(row: SyncRow) -> NewTask:
+    """Return the task that finds out which phase a sync is in; it calls nobody, and waits for nothing."""
+    return _task(row, SETTLE, lane="internal")
 
 
 def missing_task(row: SyncRow, after: str = "") -> NewTask:
@@ -41,15 +39,14 @@ def remark_task(row: SyncRow, after: str = "") -> NewTask:
     return _task(row, REMARK, lane="internal", args={"after": after})
 
 
-def hints_task(row: SyncRow, ids: list[str], due_at: datetime | None = None) -> NewTask:
-    """Return the task that reads contacts of which the vendor said that they changed."""
+def hints_task(row: SyncRow, ids: list[str], merged: dict[str, str]) -> NewTask:
+    """Return the task that reads contacts of which the vendor said that they changed, some of them into others."""
     return NewTask(
         kind=HINTS,
-        args={"sync": row.id, "ids": ids},
+        args={"sync": row.id, "ids": ids, "merged": merged},
         lane=lane_of(row.integration, row.identity),
         account_id=row.account_id,
-        priority=2,
-        due_at=due_at,
+        priority=BULK,
     )
 
 
@@ -60,7 +57,6 @@ def _task(
     lane: str | None = None,
     exclusive: str | None = None,
     args: dict[str, object] | None = None,
-    due_at: datetime | None = None,
 ) -> NewTask:
     return NewTask(
         kind=kind,
@@ -70,5 +66,4 @@ def _task(
         priority=BULK,
         exclusive_key=exclusive or f"{kind}:{row.id}",
         unique_key=f"{kind}:{row.id}",
-        due_at=due_at,
     )

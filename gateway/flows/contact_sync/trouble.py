@@ -69,6 +69,18 @@ def problems_of(row: SyncRow, error: errors.MappingBroken) -> list[SetupProblem]
     return found or [SetupProblem(field="mapping", message=mishaps.scrubbed(str(error)), code="mapping_broken")]
 
 
+def noting(row: SyncRow, error: str, now: datetime) -> Apply:
+    """Return the writes that say what keeps a sync waiting while it tries again; the next success takes it back."""
+    said = mishaps.scrubbed(f"The CRM could not be read; the sync tries again by itself. It said: {error}")
+
+    async def write(conn: AsyncConnection) -> None:
+        current = await syncs.lock(conn, row.id)
+        if current is not None and current.is_at_work and current.message != said:
+            await syncs.change(conn, row.id, {"message": said}, now)
+
+    return write
+
+
 def page_refused(row: SyncRow, error: errors.Rejected, now: datetime) -> Apply:
     """Return the writes for a page that the vendor refused for good."""
     return needs_attention(row, "page_refused", f"The CRM refused to list contacts: {error}. {RESUME}", [], now)
