@@ -496,7 +496,8 @@ seen_emails = Table(
     Column("index_id", ForeignKey("contact_indexes.id"), primary_key=True),
     Column("email_hash", String(64), primary_key=True),
     Column("record_id", String(128), primary_key=True),
-    Index("ix_seen_emails_record", "index_id", "record_id"),
+    # all columns: with two of them SQLite reads a whole index by its key instead, since that is covering
+    Index("ix_seen_emails_record", "index_id", "record_id", "email_hash"),
 )
 
 # --- contact sync (storage/syncs.py, storage/sync_contacts.py) --------------------------------------

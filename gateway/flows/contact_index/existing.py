@@ -157,9 +157,5 @@ def not_checked(existing: Existing, duplicates: str) -> list[str]:
     if existing.complete or duplicates == ALWAYS_CREATES:
         return []
     number = existing.index.contacts_read if existing.index is not None else 0
-    return [
-        (
-            f"Not checked: the contact index was not complete ({number:,} contacts read), so this e-mail may be a contact "
-            "already."
-        )
-    ]
+    why = f"the contact index was not complete ({number:,} contacts read)"
+    return [f"Not checked: {why}, so this e-mail may be a contact already."]

@@ -55,7 +55,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("index_id", "email_hash", "record_id", name=op.f("pk_seen_emails")),
     )
     with op.batch_alter_table("seen_emails", schema=None) as batch_op:
-        batch_op.create_index("ix_seen_emails_record", ["index_id", "record_id"], unique=False)
+        batch_op.create_index("ix_seen_emails_record", ["index_id", "record_id", "email_hash"], unique=False)
     with op.batch_alter_table("connections", schema=None) as batch_op:
         batch_op.add_column(sa.Column("reminded_at", sa.BigInteger(), nullable=True))
 
