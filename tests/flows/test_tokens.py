@@ -237,7 +237,7 @@ async def test_an_unused_token_is_refreshed_at_half_of_its_life(gateway):
     assert (await row_of(gateway, connection)).state == "active"
 
 
-async def test_client_credentials_are_asked_for_once_and_live_in_memory_alone(gateway):
+async def test_client_credentials_that_are_being_checked_are_asked_for_once_and_kept_in_memory_alone(gateway):
     integration = gateway.services.integrations.get("form")
     values = {"client_id": "cid", "client_secret": gateway.vendor.secret}
     source = ClientTokens(gateway.services, integration, "con_1", values)

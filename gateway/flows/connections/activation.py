@@ -9,8 +9,7 @@ from gateway.errors import Refused
 from gateway.flows.campaigns.campaign import check_task
 from gateway.flows.connections.connect import OPEN_STATES
 from gateway.flows.connections.connect_steps import AUTHORISATION_LIFE, EVENT_OF_STATE, hash_of, state_at, wrong_state
-from gateway.flows.connections.credentials import SECRET, TokenMemory
-from gateway.flows.connections.opening import FORM
+from gateway.flows.connections.credentials import FORM, SECRET, TokenMemory
 from gateway.flows.connections.reauth import start_traffic, tell_host
 from gateway.flows.connections.token_calls import Tokens
 from gateway.flows.contact_sync import parting as contact_syncs
@@ -24,7 +23,7 @@ from gateway.storage.engine import AsyncConnection
 from gateway.storage.tasks import insert_tasks
 from gateway.storage.upsert import AlreadyThere
 from gateway_schemas.connection import Limitation, VendorAccount
-from gateway_schemas.manifest import ConnectStep
+from gateway_schemas.manifest import ConnectStep, Credentials
 
 log = structlog.get_logger(__name__)
 
@@ -130,6 +129,9 @@ async def _store_secrets(
         found = await services.vault.get(conn, row.id, FORM)
         earlier = {} if found is None else msgspec.json.decode(found, type=dict[str, str])
         await services.vault.put(conn, row.id, FORM, msgspec.json.encode({**earlier, **done.form}), now)
+        integration = services.integrations.get(row.integration)
+        if integration is not None and isinstance(integration.manifest.auth, Credentials):
+            await services.vault.delete(conn, row.id, SECRET)  # a token of the credentials before these
 
 
 async def _go_on(

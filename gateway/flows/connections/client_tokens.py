@@ -1,12 +1,13 @@
-"""Tokens that are not stored: of an authorisation that is being checked, and of a client id and secret."""
+"""Tokens for a client id and secret, and tokens of what is being checked and is not stored."""
 
 from collections.abc import Mapping
 
-from gateway.flows.connections.credentials import TokenMemory
+from gateway.flows.connections.credentials import FORM, StoredTokens, TokenMemory
 from gateway.flows.connections.token_calls import Tokens, post_form, read_tokens
 from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.errors import ReauthRequired
+from gateway.storage.connections import ConnectionRow
 from gateway_schemas.manifest import Credentials
 
 
@@ -24,14 +25,12 @@ class FixedToken:
 
 
 class ClientTokens:
-    """Access tokens for the client id and secret that a person pasted (grant ``client_credentials``).
-
-    They can be had again at any time, so they live in memory alone.
+    """Access tokens for a client id and secret that are being checked; they live in memory alone.
 
     Args:
         services: The process's services.
         integration: Its manifest says ``Credentials`` with a token path.
-        key: Under which the token is remembered; the connection's id, or another one while values are being checked.
+        key: Under which the token is remembered.
         values: Holds ``client_id`` and ``client_secret``.
     """
 
@@ -53,20 +52,59 @@ class ClientTokens:
         raise ReauthRequired(f"{self._integration.key}: the vendor refuses tokens that it has just given")
 
     async def _ask(self) -> Tokens:
-        auth = self._integration.manifest.auth
-        assert isinstance(auth, Credentials)
-        assert auth.token_path is not None
-        assert auth.base_url_setting is not None
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self._values.get("client_id", ""),
-            "client_secret": self._values.get("client_secret", ""),
-        }
-        response = await post_form(
-            self._services, self._integration, auth.base_url_setting, auth.token_path, form, None
-        )
-        if response.status_code in (400, 401, 403):  # here the client is the customer's, not ours
-            raise ReauthRequired(f"{self._integration.key}: the vendor refused the client id or secret")
-        tokens = read_tokens(self._services, self._integration, response)
+        tokens = await ask(self._services, self._integration, self._values)
         self._memory.tokens[self._key] = tokens
         return tokens
+
+
+class StoredClientTokens(StoredTokens):
+    """Access tokens of a stored connection, for the client id and secret that a person pasted.
+
+    They can be had again at any time, but vendors limit how often: so one process asks for all, as with refresh tokens,
+    and the others find the token stored.
+
+    Args:
+        services: The process's services.
+        integration: Its manifest says ``Credentials`` with a token path.
+        row: The connection.
+        properties: See ``StoredTokens``.
+        values: Of the connect forms; hold ``client_id`` and ``client_secret``.
+    """
+
+    kept_beside = FORM
+
+    def __init__(
+        self,
+        services: Services,
+        integration: Integration,
+        row: ConnectionRow,
+        properties: dict[str, str],
+        values: Mapping[str, str],
+    ) -> None:
+        super().__init__(services, integration, row, properties)
+        self._values = values
+
+    async def _ask(self, stored: Tokens | None) -> Tokens:
+        return await ask(self._services, self._integration, self._values)
+
+
+async def ask(services: Services, integration: Integration, values: Mapping[str, str]) -> Tokens:
+    """Ask for a token by client id and secret (grant ``client_credentials``).
+
+    Raises:
+        ReauthRequired: The vendor refused them.
+        RetryLater: The token endpoint could not be reached, or asks to wait.
+    """
+    auth = integration.manifest.auth
+    assert isinstance(auth, Credentials)
+    assert auth.token_path is not None
+    assert auth.base_url_setting is not None
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": values.get("client_id", ""),
+        "client_secret": values.get("client_secret", ""),
+    }
+    response = await post_form(services, integration, auth.base_url_setting, auth.token_path, form, None)
+    if response.status_code in (400, 401, 403):  # here the client is the customer's, not ours
+        raise ReauthRequired(f"{integration.key}: the vendor refused the client id or secret")
+    return read_tokens(services, integration, response)

@@ -1,4 +1,4 @@
-"""OAuth tokens of connections: refreshed once for everybody, and stored before they are used.
+"""Access tokens of connections: renewed once for everybody, and stored before they are used.
 
 A refresh token may be good for one use. So one refresh runs at a time: callers of one process await the same flight,
 processes take turns by a lease in the connection's row, and the winner reads the stored tokens again before it asks the
@@ -27,6 +27,9 @@ from gateway.storage.engine import AsyncConnection
 from gateway.storage.writer import StorageUnavailable
 
 SECRET = "oauth"  # noqa: S105 - the name of the vault entry
+FORM = "form"
+"""Vault entry with the values of the connect forms, a JSON object."""
+
 LEASE = timedelta(seconds=45)
 """Longer than a token call can take, so that two processes never ask with one refresh token."""
 
@@ -69,7 +72,7 @@ class TokenMemory:
 
 
 class StoredTokens:
-    """The access token of a stored connection (``sdk.auth.TokenSource``).
+    """The access token of a stored connection (``sdk.auth.TokenSource``), by its refresh token.
 
     Args:
         services: The process's services.
@@ -77,6 +80,9 @@ class StoredTokens:
         row: The connection.
         properties: Follows the ``api_domain`` of each token answer.
     """
+
+    kept_beside = SECRET
+    """Vault entry without which no token is stored: the connection was disconnected."""
 
     def __init__(
         self, services: Services, integration: Integration, row: ConnectionRow, properties: dict[str, str]
@@ -117,9 +123,7 @@ class StoredTokens:
         while True:
             async with database.read() as conn:
                 stored = await self._stored(conn)
-            if stored is None:
-                raise ReauthRequired(f"connection {self._row.id} has no tokens; authorise it")
-            if self._is_good(stored, refused):
+            if stored is not None and self._is_good(stored, refused):
                 self._memory.tokens[self._row.id] = stored
                 return stored
             now = clock.now()
@@ -140,13 +144,8 @@ class StoredTokens:
         try:
             async with services.database.read() as conn:
                 stored = await self._stored(conn)  # another process may have refreshed before we won
-            if stored is None:
-                raise ReauthRequired(f"connection {row.id} has no tokens; authorise it")
-            if not self._is_good(stored, refused):
-                if stored.refresh_token is None:
-                    raise ReauthRequired(f"{self._integration.key} gave no refresh token; authorise again")
-                answer = await refresh(services, self._integration, stored.refresh_token)
-                stored = self._merge(stored, answer)
+            if stored is None or not self._is_good(stored, refused):
+                stored = await self._ask(stored)
                 self._memory.unsaved[row.id] = stored
                 await self._save_unsaved()
         except ReauthRequired as error:
@@ -163,6 +162,14 @@ class StoredTokens:
                     await mark_needs_reauth(conn, row, str(refused_grant), services.clock.now())
 
             await services.database.writer.run(end, bounded=False)
+
+    async def _ask(self, stored: Tokens | None) -> Tokens:
+        """Ask the vendor for new tokens, and return them as they are to be stored."""
+        if stored is None:
+            raise ReauthRequired(f"connection {self._row.id} has no tokens; authorise it")
+        if stored.refresh_token is None:
+            raise ReauthRequired(f"{self._integration.key} gave no refresh token; authorise again")
+        return self._merge(stored, await refresh(self._services, self._integration, stored.refresh_token))
 
     def _merge(self, stored: Tokens, answer: Tokens) -> Tokens:
         """Return the newest of everything; what an answer leaves out stays as it was."""
@@ -184,7 +191,7 @@ class StoredTokens:
             return
         try:
             await self._services.database.writer.run(
-                lambda conn: save(self._services, conn, self._row.id, tokens), bounded=False
+                lambda conn: save(self._services, conn, self._row.id, tokens, beside=self.kept_beside), bounded=False
             )
         except StorageUnavailable as error:
             log.exception("oauth.tokens_not_stored", connection_id=self._row.id)
@@ -201,10 +208,12 @@ async def stored_tokens(services: Services, conn: AsyncConnection, owner: str) -
     return None if found is None else msgspec.json.decode(found, type=Tokens)
 
 
-async def save(services: Services, conn: AsyncConnection, connection_id: str, tokens: Tokens) -> None:
-    """Store refreshed tokens of a connection, unless its tokens were deleted meanwhile: it was disconnected."""
+async def save(
+    services: Services, conn: AsyncConnection, connection_id: str, tokens: Tokens, *, beside: str = SECRET
+) -> None:
+    """Store renewed tokens of a connection, unless its secrets were deleted meanwhile: it was disconnected."""
     now = services.clock.now()
-    if await services.vault.get(conn, connection_id, SECRET) is None:
+    if await services.vault.get(conn, connection_id, beside) is None:
         return
     await services.vault.put(conn, connection_id, SECRET, msgspec.json.encode(tokens), now)
     row = await connections.change(conn, connection_id, token_expires_at=tokens.expires_at, token_refreshed_at=now)

@@ -27,6 +27,7 @@ from gateway.storage.engine import AsyncConnection
 from gateway.storage.running import Done, Handler, Outcome, Periodic, TaskRun
 from gateway.storage.tasks import NewTask, Task, cancel_tasks, insert_tasks
 from gateway_schemas.connection import DisconnectReceipt
+from gateway_schemas.manifest import OAuth2
 
 HOOK_SECONDS = 20.0
 FINISH_AFTER = timedelta(minutes=2)
@@ -125,7 +126,7 @@ async def _clean_up(services: Services, row: ConnectionRow) -> CleanedUp:
             done.by_hand.extend(told.get("by_hand", []))
 
         await _try(done, row, f"Remove our webhooks in {name} by hand", ask_plugin)
-    if tokens is not None:
+    if tokens is not None and isinstance(integration.manifest.auth, OAuth2):
         newest = services.memory(TokenMemory).tokens.get(row.id, tokens)  # the plugin's calls may have refreshed them
 
         async def take_back() -> None:

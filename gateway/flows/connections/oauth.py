@@ -15,8 +15,9 @@ from gateway.flows.connections.activation import Completed, complete
 from gateway.flows.connections.client_tokens import FixedToken
 from gateway.flows.connections.connect import close
 from gateway.flows.connections.connect_steps import callback_url, hash_of, integration_of, new_state
+from gateway.flows.connections.credentials import FORM
 from gateway.flows.connections.disconnect import revoke_unless_used, uninstalled
-from gateway.flows.connections.opening import FORM, Given
+from gateway.flows.connections.opening import Given
 from gateway.flows.connections.token_calls import Tokens
 from gateway.flows.services import Services
 from gateway.plugins import Integration

@@ -12,9 +12,9 @@ import msgspec
 
 from gateway.flows.connections import budget
 from gateway.flows.connections.budget import LaneMeter, Purpose
-from gateway.flows.connections.client_tokens import ClientTokens
+from gateway.flows.connections.client_tokens import StoredClientTokens
 from gateway.flows.connections.counters import Background
-from gateway.flows.connections.credentials import SECRET, StoredTokens
+from gateway.flows.connections.credentials import FORM, SECRET, StoredTokens
 from gateway.flows.connections.redaction import Redactor
 from gateway.flows.connections.token_calls import Tokens, configured_urls
 from gateway.flows.services import Services
@@ -29,9 +29,6 @@ from gateway.storage.engine import AsyncConnection
 from gateway.storage.running import TaskRun
 from gateway.storage.writer import Overloaded, StorageUnavailable
 from gateway_schemas.manifest import Credentials, OAuth2
-
-FORM = "form"
-"""Vault entry with the values of the connect forms, a JSON object."""
 
 INBOUND_SECRET = "inbound_secret"  # noqa: S105 - the names of vault entries
 INBOUND_TOKEN = "inbound_token"  # noqa: S105
@@ -266,7 +263,7 @@ def _source(
     if isinstance(auth, OAuth2):
         return StoredTokens(services, integration, row, properties)
     if isinstance(auth, Credentials) and auth.token_path is not None:
-        return ClientTokens(services, integration, row.id, values)
+        return StoredClientTokens(services, integration, row, properties, values)
     return None
 
 

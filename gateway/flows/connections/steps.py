@@ -9,8 +9,8 @@ from gateway.flows.connections.activation import Completed, complete
 from gateway.flows.connections.client_tokens import ClientTokens
 from gateway.flows.connections.connect import Started, start
 from gateway.flows.connections.connect_steps import integration_of, new_state, step_of, wrong_state
-from gateway.flows.connections.credentials import TokenMemory
-from gateway.flows.connections.opening import FORM, Given, open_connection
+from gateway.flows.connections.credentials import FORM, TokenMemory
+from gateway.flows.connections.opening import Given, open_connection
 from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.auth import TokenSource
