@@ -1,7 +1,7 @@
 """Every task kind and every periodic piece of work, joined: one line a flow."""
 
 from gateway.flows.campaigns import attention
-from gateway.flows.connections import app_calls, disconnect, installations, keepalive
+from gateway.flows.connections import app_calls, disconnect, installations, keepalive, reminders
 from gateway.flows.contact_index import walking
 from gateway.flows.contact_sync import contact_sync
 from gateway.flows.notify import notify
@@ -26,6 +26,7 @@ FLOWS = (
     notify,
     disconnect,
     keepalive,
+    reminders,
     installations,
     attention,
     contact_sync,

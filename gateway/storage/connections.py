@@ -39,6 +39,8 @@ __all__ = [
     "open_crm",
     "open_of",
     "previous",
+    "remind",
+    "waiting_for_approval",
 ]
 
 Webhooks = Literal["healthy", "missing", "unavailable"]
@@ -254,6 +256,30 @@ async def lapse(conn: AsyncConnection, now: datetime, *, account_id: str | None 
         .returning(*_COLUMNS)
     )
     return [_row(row) for row in lapsed.mappings()]
+
+
+async def remind(conn: AsyncConnection, since: datetime, now: datetime, limit: int = 200) -> list[ConnectionRow]:
+    """Mark connections that have waited for approval since ``since`` or longer as reminded of; return them, once."""
+    late = (
+        select(connections.c.id)
+        .where(
+            connections.c.state == "pending_approval",
+            connections.c.state_since <= since,
+            connections.c.reminded_at.is_(None),
+        )
+        .order_by(connections.c.id)
+        .limit(limit)
+    )
+    reminded = await conn.execute(
+        update(connections).where(connections.c.id.in_(late)).values(reminded_at=now).returning(*_COLUMNS)
+    )
+    return [_row(row) for row in reminded.mappings()]
+
+
+async def waiting_for_approval(conn: AsyncConnection) -> list[ConnectionRow]:
+    """Return the connections that wait for the operator, those first that have waited longest."""
+    statement = select(*_COLUMNS).where(connections.c.state == "pending_approval").order_by(connections.c.state_since)
+    return [_row(row) for row in (await conn.execute(statement)).mappings()]
 
 
 async def note_health(

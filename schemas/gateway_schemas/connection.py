@@ -45,6 +45,8 @@ class NextStep(Output, frozen=True, kw_only=True):
         kind: ``redirect`` (send the person to ``url``), ``form`` (ask ``fields``, post to ``step``), ``wait`` (for
             the operator).
         instructions: Numbered instructions for the person who clicks.
+        expected_by: ``wait``: when it should be done.
+        contact: ``wait``: whom to turn to when it takes longer, where the operator says so.
     """
 
     kind: Literal["redirect", "form", "wait"]
@@ -54,6 +56,8 @@ class NextStep(Output, frozen=True, kw_only=True):
     title: str | None = None
     instructions: list[str] = []
     fields: list[dict[str, Any]] = []
+    expected_by: datetime | None = None
+    contact: str | None = None
 
 
 class Limitation(Output, frozen=True, kw_only=True):

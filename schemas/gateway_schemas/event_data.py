@@ -4,6 +4,7 @@ Ids are the gateway's (``per_…``, ``con_…``) except ``campaign`` and ``exter
 Every key is always present, null when it is not known; shapes grow by addition.
 """
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -152,7 +153,13 @@ class StatsData(Output, frozen=True, kw_only=True):
 
 
 class ConnectionData(Output, frozen=True, kw_only=True):
-    """``connection.*``: ``reason`` says why, in words, for ``needs_reauth`` and ``disconnected``."""
+    """``connection.*``.
+
+    Attributes:
+        reason: Why, in words, for ``needs_reauth`` and ``disconnected``.
+        since: Since when it is in this state.
+        reminder: ``pending_approval`` comes a second time, once, when the approval takes longer than it should.
+    """
 
     connection: str
     integration: str
@@ -160,6 +167,8 @@ class ConnectionData(Output, frozen=True, kw_only=True):
     identity: str | None
     name: str | None
     reason: str | None = None
+    since: datetime | None = None
+    reminder: bool = False
 
 
 class SetupData(Output, frozen=True, kw_only=True):

@@ -183,6 +183,23 @@ def next_step(services: Services, row: ConnectionRow, state: str | None = None) 
             instructions=step.instructions,
             fields=[msgspec.to_builtins(field) for field in step.fields],
         )
-    contact = services.settings.support_contact
-    instructions = [*step.instructions, *([f"Questions: {contact}"] if contact else [])]
-    return NextStep(kind="wait", step=step.key, title=step.title, instructions=instructions)
+    return _waiting(services, row, step)
+
+
+def _waiting(services: Services, row: ConnectionRow, step: ConnectStep) -> NextStep:
+    """Return the wait for the operator, with how long it should take and whom to turn to."""
+    contact, hours = services.settings.support_contact, services.settings.approval_hours
+    expected_by = row.state_since + timedelta(hours=hours)
+    if services.clock.now() < expected_by:
+        said = f"This usually takes up to {hours:g} hours."
+    else:
+        said = f"This takes longer than the usual {hours:g} hours."
+    turn_to = [f"To ask about it, or to speed it up, turn to {contact}."] if contact else []
+    return NextStep(
+        kind="wait",
+        step=step.key,
+        title=step.title,
+        instructions=[*step.instructions, said, *turn_to],
+        expected_by=expected_by,
+        contact=contact or None,
+    )

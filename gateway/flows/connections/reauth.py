@@ -59,7 +59,9 @@ async def start_traffic(conn: AsyncConnection, row: ConnectionRow) -> None:
         pass
 
 
-async def tell_host(conn: AsyncConnection, event: EventType, row: ConnectionRow, now: datetime) -> None:
+async def tell_host(
+    conn: AsyncConnection, event: EventType, row: ConnectionRow, now: datetime, *, reminder: bool = False
+) -> None:
     """Publish an event about a connection as it stands."""
     data = ConnectionData(
         connection=row.id,
@@ -68,5 +70,7 @@ async def tell_host(conn: AsyncConnection, event: EventType, row: ConnectionRow,
         identity=row.identity,
         name=row.name,
         reason=row.reason,
+        since=row.state_since,
+        reminder=reminder,
     )
     await publish(conn, [NewEvent(type=event, account_id=row.account_id, person_id=None, data=data)], now)

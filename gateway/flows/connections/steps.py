@@ -46,6 +46,7 @@ async def submit(services: Services, row: ConnectionRow, key: str, given: StepIn
     """
     integration = integration_of(services, row.integration)
     step = _current(integration, row, key, "form")
+    given = StepInput(values={key: value.strip() for key, value in given.values.items()})  # pasted, often with a space
     _check_values(step, given.values)
     async with services.database.read() as conn:
         stored = await services.vault.get(conn, row.id, FORM)
