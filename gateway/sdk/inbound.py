@@ -35,7 +35,13 @@ class Uninstalled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):
-    """Something changed for this vendor tenant; look at these records."""
+    """Something changed for this vendor tenant; look at these records.
+
+    Attributes:
+        identity: Of the tenant; one that is not connected here is passed over.
+        refs: Kind and id of each record. A record that was made from another one is known by that one at first: name
+            both (a job and its booking).
+    """
 
     identity: str
     refs: list[tuple[str, str]]

@@ -120,11 +120,20 @@ def _summary(notices: Sequence[AppNotice] | None) -> dict[str, Any]:
 
 
 async def _follow(conn: AsyncConnection, key: str, hints: Sequence[Hint]) -> list[NewTask]:
-    tasks: list[NewTask] = []
+    """Return tasks for the connections that these hints concern, each record once; unknown tenants lead to none."""
+    by_tenant: dict[str, dict[RecordRef, None]] = {}
     for hint in hints:
-        refs = [RecordRef(kind=kind, id=record_id) for kind, record_id in hint.refs]
-        active = [row for row in await connections.by_identity(conn, key, hint.identity) if row.state == "active"]
-        tasks += [calls.read_task(row.id, row.account_id, connections.lane(row), refs) for row in active if refs]
+        refs = (RecordRef(kind=kind, id=record_id) for kind, record_id in hint.refs)
+        by_tenant.setdefault(hint.identity, {}).update(dict.fromkeys(refs))
+    tasks: list[NewTask] = []
+    for identity, of_tenant in by_tenant.items():
+        named = list(of_tenant)
+        active = [row for row in await connections.by_identity(conn, key, identity) if row.state == "active"]
+        tasks += [
+            calls.read_task(row.id, row.account_id, connections.lane(row), named[start : start + calls.BATCH])
+            for row in active
+            for start in range(0, len(named), calls.BATCH)
+        ]
     return tasks
 
 
