@@ -219,6 +219,8 @@ def plugin(crm: Booked) -> Integration:  # noqa: C901 - one small function a hoo
         return {"removed": [], "by_hand": ["Open Settings > Integrations and remove our app."]}
 
     async def list_fields(connection, record_kind):
+        if record_kind == "job":
+            return [Field(key=key, label=key, type="money", writable=False) for key in ("total", "invoice_total")]
         return [Field(key="name", label="Name", type="text"), Field(key="email", label="Email", type="email")]
 
     async def list_options(connection, source, parent):

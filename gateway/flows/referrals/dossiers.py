@@ -113,6 +113,7 @@ class Dossier:
             notes.append(f"The signup is not in the CRM ({self.person.crm}{': ' + why if why else ''}).")
         if self.setup is not None and self.setup.state != "ready":
             notes.append("The campaign's setup needs attention.")
+        notes += self._of_states()
         converted = any(link.how == "converted" for link in self.links)
         watched = self.trigger.record_kind if self.trigger is not None else None
         contact = self.manifest.contact_kind if self.manifest is not None else None
@@ -126,6 +127,25 @@ class Dossier:
                 notes.append(
                     f"{link.record_kind} {link.record_id} was deleted, and no {watched} made from it has been found."
                 )
+        return notes
+
+    def _of_states(self) -> list[str]:
+        """Say how the signup's own records stand, while nothing that is watched has come of them."""
+        contact = self.manifest.contact_kind if self.manifest is not None else None
+        watched = self.trigger.record_kind if self.trigger is not None else None
+        converted = any(link.how == "converted" for link in self.links)
+        notes = []
+        for link in self.links:
+            known = self.states.get(link.ref)
+            if link.record_kind == contact or known is None or self.state_of(link) in (GONE, "deleted"):
+                continue
+            if link.record_kind != watched and converted:
+                continue
+            if link.record_kind != watched and watched is not None:
+                said = f"{link.record_kind.capitalize()} {link.record_id} is {known.state}"
+                notes.append(f"{said}; no {watched} made from it has been found yet.")
+            if known.record is not None and known.record.note is not None:
+                notes.append(known.record.note)
         return notes
 
 
