@@ -102,6 +102,7 @@ class VendorHttp:
         headers: Mapping[str, str] | None = None,
         reads: bool | None = None,
         window: str | None = None,
+        read_seconds: float | None = None,
     ) -> httpx.Response:
         """Send one request and return its successful answer.
 
@@ -114,6 +115,8 @@ class VendorHttp:
             headers: More headers.
             reads: True for a POST that only reads (a search); default: by the method.
             window: Name of a ``CallWindow`` of the manifest's rate budget that the call counts in too.
+            read_seconds: How long to wait for each part of the answer, where this call takes the vendor longer than
+                others (an export); default: the client's.
 
         Raises:
             PluginError: As the module's docstring says.
@@ -129,6 +132,7 @@ class VendorHttp:
             content=None if json is None else msgspec.json.encode(json),
             headers={**({} if json is None else {"content-type": "application/json"}), **(headers or {})},
             extensions={"reads": safe},  # a dry run lets reads through, whatever their method
+            timeout=self._client.timeout if read_seconds is None else self._patient(read_seconds),
         )
         what = f"{method} {request.url.path}"
         try:
@@ -147,6 +151,10 @@ class VendorHttp:
         if response.is_success:
             return response
         raise (self._classify and self._classify(response)) or error_for(response, what, safe=safe)
+
+    def _patient(self, read_seconds: float) -> httpx.Timeout:
+        usual = self._client.timeout
+        return httpx.Timeout(connect=usual.connect, read=read_seconds, write=usual.write, pool=usual.pool)
 
     def _note(self, request: httpx.Request, response: httpx.Response | None, error: str | None) -> None:
         if self._recorder is not None:

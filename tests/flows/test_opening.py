@@ -10,7 +10,7 @@ from gateway.errors import Refused
 from gateway.flows.connections import budget, opening
 from gateway.flows.connections.opening import open_connection
 from gateway.sdk.clock import Clock
-from gateway.sdk.errors import Misconfigured, RecordGone
+from gateway.sdk.errors import Misconfigured, RecordGone, RetryLater
 from gateway.storage import connections
 from gateway.storage.connections import ConnectionRow
 from gateway_schemas.person import PersonPatch
@@ -158,6 +158,35 @@ async def test_calls_of_tasks_use_the_lanes_window_and_calls_for_people_do_not(g
     before = len(run.lane_memory["window"]._times)
     await for_people.http.get("/x")
     assert len(run.lane_memory["window"]._times) == before
+
+
+async def test_nothing_is_sent_once_the_tasks_lease_ran_out(gateway, row):
+    run = Run()
+    opened = await open_connection(gateway.services, row, run=run)
+    await opened.http.get("/x")
+    before = list(gateway.vendor.calls)
+    run.seconds_left = 0.0  # the process stood still: another one may own the lane
+    with pytest.raises(RetryLater, match="nothing was sent"):
+        await opened.http.post("/x", json={})
+    assert gateway.vendor.calls == before
+    run.seconds_left = 3.0
+    await opened.http.get("/x")
+    assert len(gateway.vendor.calls) == len(before) + 1
+
+
+async def test_a_call_may_be_given_longer_than_others(gateway, row, monkeypatch):
+    opened = await open_connection(gateway.services, row)
+    allowed = []
+    send = gateway.services.vendor_http.send
+
+    async def noting(request, **more):
+        allowed.append(request.extensions["timeout"]["read"])
+        return await send(request, **more)
+
+    monkeypatch.setattr(gateway.services.vendor_http, "send", noting)
+    await opened.http.get("/x")
+    await opened.http.get("/export", read_seconds=110)
+    assert allowed == [20, 110]
 
 
 async def test_what_was_used_of_the_day_is_told_at_the_end(gateway, row):

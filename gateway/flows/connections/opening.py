@@ -21,7 +21,7 @@ from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.auth import BearerAuth, TokenSource
 from gateway.sdk.connection import Connection
-from gateway.sdk.errors import Misconfigured
+from gateway.sdk.errors import Misconfigured, RetryLater
 from gateway.sdk.http import VendorHttp
 from gateway.storage import accounts, connections
 from gateway.storage.connections import ConnectionRow
@@ -108,7 +108,8 @@ async def open_connection(
     properties = {**row.properties, **(given.properties if given is not None else {})}
     source = _source(services, integration, row, properties, values) if given is None else given.source
     redactor = Redactor([*stored.values(), *values.values(), *_token_values(stored)])
-    transport: httpx.AsyncBaseTransport = GuardedTransport(services.vendor_http, integration, properties)
+    lease_left = None if run is None else lambda: run.seconds_left
+    transport: httpx.AsyncBaseTransport = GuardedTransport(services.vendor_http, integration, properties, lease_left)
     http = VendorHttp(
         httpx.AsyncClient(
             transport=transport if transport_wrap is None else transport_wrap(transport),
@@ -158,9 +159,17 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         client: The process's client for vendors; its connections are shared.
         integration: Its manifest and settings name the hosts.
         properties: The connection's; ``api_domain`` is a host too, and may change while the connection is open.
+        lease_left: Seconds for which the task that calls still owns its lane; ``None``: no task calls.
     """
 
-    def __init__(self, client: httpx.AsyncClient, integration: Integration, properties: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        integration: Integration,
+        properties: Mapping[str, str],
+        lease_left: Callable[[], float] | None = None,
+    ) -> None:
+        self._lease_left = lease_left
         self._client = client
         self._integration = integration
         self._properties = properties
@@ -171,12 +180,15 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
         Raises:
             Misconfigured: Its host is none of the vendor's; nothing was sent.
+            RetryLater: The task's lease ran out, as after a process stood still; another one may own the lane.
         """
         if not self._allows(request.url):
             raise Misconfigured(
                 f"{self._integration.key}: {request.url.scheme}://{request.url.host} is none of the hosts that its "
                 "manifest names; nothing was sent"
             )
+        if self._lease_left is not None and self._lease_left() <= 0:
+            raise RetryLater("the lease of the lane ran out; nothing was sent", after_seconds=1, lane_wide=False)
         return await self._client.send(request, stream=True, follow_redirects=False)
 
     def _allows(self, url: httpx.URL) -> bool:
