@@ -6,7 +6,9 @@ from gateway.flows.rewards.money import Unreadable, digits, read_amount, rounded
 from gateway_schemas.base import Money
 
 
-@pytest.mark.parametrize(("currency", "expected"), [("EUR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4), ("XYZ", 2)])
+@pytest.mark.parametrize(
+    ("currency", "expected"), [("EUR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4), ("XYZ", 2), ("XAU", 2)]
+)
 def test_digits(currency, expected):
     assert digits(currency) == expected
 

@@ -3,36 +3,9 @@
 import re
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from gateway_schemas.base import FieldValue, Money
+from iso4217 import Currency
 
-# Digits after the decimal point where they are not two: "Minor unit" of ISO 4217 list one,
-# https://www.six-group.com/en/products-services/financial-information/data-standards.html.
-_DIGITS = {
-    **dict.fromkeys(
-        (
-            "BIF",
-            "CLP",
-            "DJF",
-            "GNF",
-            "ISK",
-            "JPY",
-            "KMF",
-            "KRW",
-            "PYG",
-            "RWF",
-            "UGX",
-            "UYI",
-            "VND",
-            "VUV",
-            "XAF",
-            "XOF",
-            "XPF",
-        ),
-        0,
-    ),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    **dict.fromkeys(("CLF", "UYW"), 4),
-}
+from gateway_schemas.base import FieldValue, Money
 
 LARGEST = Decimal(10) ** 15
 """Nobody's sale; a larger number is a typing error or another kind of field."""
@@ -43,8 +16,15 @@ class Unreadable(Exception):
 
 
 def digits(currency: str) -> int:
-    """Return how many digits follow the decimal point in amounts of ``currency``."""
-    return _DIGITS.get(currency, 2)
+    """Return how many digits follow the decimal point in amounts of ``currency``: its *minor unit* in ISO 4217.
+
+    Two where the standard names none: for a code that is not in its list, or is no money (gold).
+    """
+    try:
+        exponent = Currency(currency).exponent
+    except ValueError:
+        return 2
+    return 2 if exponent is None else exponent
 
 
 def rounded(amount: Decimal, currency: str) -> Decimal:
