@@ -16,6 +16,7 @@ Controls are methods of ``Sandbox`` and, for the command line and other language
 from gateway_pipedrive.sandbox.app import Sandbox, create_app, create_sandbox, serve
 from gateway_pipedrive.sandbox.core import Options
 from gateway_pipedrive.sandbox.demo import Demo
+from gateway_pipedrive.sandbox.driver import PipedriveDriver, driver
 from gateway_pipedrive.sandbox.faults import RequestEntry
 from gateway_pipedrive.sandbox.outbox import Attempt
 from gateway_pipedrive.sandbox.told import Story, story
@@ -24,11 +25,13 @@ __all__ = [
     "Attempt",
     "Demo",
     "Options",
+    "PipedriveDriver",
     "RequestEntry",
     "Sandbox",
     "Story",
     "create_app",
     "create_sandbox",
+    "driver",
     "serve",
     "story",
 ]
