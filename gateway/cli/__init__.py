@@ -5,7 +5,20 @@ import sys
 import click
 
 from gateway import __version__
-from gateway.cli import approve, demo, doctor, erase, export, integrations, logs, rewrap, sandbox, schema, serve
+from gateway.cli import (
+    approve,
+    check_plugin,
+    demo,
+    doctor,
+    erase,
+    export,
+    integrations,
+    logs,
+    rewrap,
+    sandbox,
+    schema,
+    serve,
+)
 from gateway.errors import Refused
 from gateway.settings import SettingsError
 from gateway.storage.engine import UNUSABLE, DatabaseMisconfigured, why_unusable
@@ -21,7 +34,7 @@ def cli() -> None:
 
 for command in (
     demo.demo, serve.serve, serve.worker, schema.migrate, integrations.integrations, sandbox.sandbox, doctor.doctor,
-    export.export_schemas, erase.erase, rewrap.rewrap, approve.approve,
+    check_plugin.check_plugin, export.export_schemas, erase.erase, rewrap.rewrap, approve.approve,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -9,8 +9,7 @@ are lost, webhooks that come twice) is not its business: the suite stands betwee
 Two ways to say that something does not apply, both with a sentence that stands on the quality card:
 
 * ``exempt``: the key of a rule, and why it does not apply to this vendor;
-* ``raise NotImplementedError("…")`` out of a method: this one thing does not exist at the vendor, for example no list of
-  that option source can grow.
+* ``raise NotImplementedError("…")`` out of ``make_fields`` or ``make_options``: this one list cannot grow.
 
 Capabilities that the plugin does not offer need nothing: their rules do not apply, and the driver's methods for them
 are not called.
@@ -108,7 +107,7 @@ class Driver(Protocol):
         ...
 
     def records(self, email: str) -> Sequence[RecordRef]:
-        """List every living record that belongs to this e-mail: contacts, and what hangs on them. Notes are left out."""
+        """List every living record that belongs to this e-mail: contacts, and what hangs on them, but no notes."""
         ...
 
     # --- changes ---
@@ -123,6 +122,10 @@ class Driver(Protocol):
 
     async def deliver(self) -> int:
         """Send the webhooks that are due; return how many were sent."""
+        ...
+
+    def set_app_url(self, url: str) -> None:
+        """Learn to which URL the vendor's calls for the app as a whole go, where it is set at the vendor by hand."""
         ...
 
     async def call_app(self) -> None:
@@ -146,6 +149,40 @@ class Driver(Protocol):
     def delete_contact(self, contact: str) -> None:
         """Delete a contact."""
         ...
+
+
+class AutomationDriver(Driver, Protocol):
+    """What the driver of an automation says beside."""
+
+    def samples(self, event_type: str) -> str | None:
+        """Return the path, below ``/v1/apps/{integration}/``, of samples of an event type; ``None`` where none are."""
+        ...
+
+
+class NoVendor:
+    """The driver of an automation that brings no sandbox: no vendor of its own, and nothing to be driven there."""
+
+    hosts: Sequence[str] = ()
+    identity = ""
+    exempt: Mapping[str, str] = {}
+    page_size = 50
+    proof_headers: Sequence[str] = ()
+    signs_body = False
+
+    def __init__(self) -> None:
+        self.transport: httpx.AsyncBaseTransport = httpx.MockTransport(lambda _: httpx.Response(404))
+
+    def environ(self) -> Mapping[str, str]:
+        """There are no settings."""
+        return {}
+
+    async def deliver(self) -> int:
+        """There are no webhooks."""
+        return 0
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse everything else in words."""
+        raise NotImplementedError(f"the automation brings no sandbox, so there is no {name}; see docs/plugins.md")
 
 
 class MakesDriver(Protocol):

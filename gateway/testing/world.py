@@ -21,12 +21,13 @@ import httpx
 from litestar import Litestar
 
 from gateway.app import create_app, create_worker, open_services
+from gateway.flows.connections.app_calls import app_token
 from gateway.flows.services import Services
 from gateway.plugins import Integration, Registry, discover
 from gateway.sdk.clock import Clock
 from gateway.settings import Settings
 from gateway.storage import migrate
-from gateway.testing.driver import Driver, MakesDriver
+from gateway.testing.driver import Driver, MakesDriver, NoVendor
 from gateway.testing.fake_host import FakeHost
 from gateway.testing.transports import RoutedTransport
 from gateway.testing.wire import Mailbox, Wire
@@ -135,7 +136,7 @@ class World:
         self.clock = clock
         self.mailbox = mailbox
         self.wire = Wire(driver.transport, _token_paths(subject))
-        self.network = RoutedTransport({name: self.wire for name in driver.hosts})
+        self.network = RoutedTransport(dict.fromkeys(driver.hosts, self.wire))
         self.network.routes["host.test"] = _over(host.app)
         self._settings = settings
         self._process = AsyncExitStack()
@@ -164,6 +165,9 @@ class World:
             )
             self.worker = create_worker(self.services)
             self.app = create_app(self.services)
+            if self.integration.has("verify_app_call"):
+                token = app_token(self.services, self.subject.key)
+                self.driver.set_app_url(f"{GATEWAY_URL}/v1/inbound/{self.subject.key}/{token}")
             gateway = _over(self.app)
             self.network.routes[httpx.URL(GATEWAY_URL).host] = gateway
             if self.mailbox.gateway is None:
@@ -236,9 +240,9 @@ class World:
         return account
 
     async def begin(self, account: str = "acme") -> dict[str, Any]:
-        """Begin to connect the integration."""
+        """Begin to connect the integration, or go on with what was begun."""
         body = {"integration": self.subject.key}
-        return cast("dict[str, Any]", await self.call("POST", f"/v1/accounts/{account}/connections", body, expect=201))
+        return cast("dict[str, Any]", await self.call("POST", f"/v1/accounts/{account}/connections", body))
 
     async def connect(self, account: str = "acme", *, allow: bool = True) -> str:
         """Connect as people would, through every step of the manifest; return the connection's id.
@@ -344,12 +348,7 @@ async def open_world(
     clock = clock or Clock()
     mailbox = Mailbox()
     async with httpx.AsyncClient(transport=mailbox) as http:
-        if driver is None:
-            if subject.sandbox is None:
-                raise NotInstalled(
-                    f"{subject.key!r} has no sandbox (entry point group {SANDBOXES}); see docs/plugins.md"
-                )
-            driver = subject.sandbox.driver(clock=clock.now, http=http, gateway_url=GATEWAY_URL)
+        driver = driver or _driver(subject, clock, http)
         chosen = settings_for(database_url, **settings)
         made = (world or cast("type[W]", World))(subject, driver, host or FakeHost(), clock, chosen, mailbox)
         await made.start()
@@ -357,6 +356,19 @@ async def open_world(
             yield made
         finally:
             await made.stop()
+
+
+def sandbox_driver(subject: Subject) -> Driver:
+    """Return a driver to look at: what it says of itself, outside of any world."""
+    return _driver(subject, Clock(), httpx.AsyncClient(transport=Mailbox()))
+
+
+def _driver(subject: Subject, clock: Clock, http: httpx.AsyncClient) -> Driver:
+    if subject.sandbox is not None:
+        return subject.sandbox.driver(clock=clock.now, http=http, gateway_url=GATEWAY_URL)
+    if subject.integration().manifest.category == "automation":
+        return cast("Driver", NoVendor())
+    raise NotInstalled(f"{subject.key!r} has no sandbox (entry point group {SANDBOXES}); see docs/plugins.md")
 
 
 def _over(app: Any) -> httpx.ASGITransport:

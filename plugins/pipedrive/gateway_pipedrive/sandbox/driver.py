@@ -149,6 +149,9 @@ class PipedriveDriver:
         """Send the webhooks that are due."""
         return len(await self.sandbox.deliver_webhooks())
 
+    def set_app_url(self, url: str) -> None:
+        """The one call for the app, an uninstall, goes to the callback URL."""
+
     async def call_app(self) -> None:
         """Uninstall the app, as a customer does in Pipedrive."""
         await self.sandbox.uninstall()
