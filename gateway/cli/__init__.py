@@ -14,6 +14,7 @@ from gateway.cli import (
     export,
     integrations,
     logs,
+    new_plugin,
     rewrap,
     sandbox,
     schema,
@@ -33,9 +34,20 @@ def cli() -> None:
 
 
 for command in (
-    demo.demo, serve.serve, serve.worker, schema.migrate, integrations.integrations, sandbox.sandbox, doctor.doctor,
-    check_plugin.check_plugin, export.export_schemas, erase.erase, rewrap.rewrap, approve.approve,
-):  # fmt: skip
+    demo.demo,
+    serve.serve,
+    serve.worker,
+    schema.migrate,
+    integrations.integrations,
+    approve.approve,
+    sandbox.sandbox,
+    doctor.doctor,
+    check_plugin.check_plugin,
+    new_plugin.new_plugin,
+    export.export_schemas,
+    erase.erase,
+    rewrap.rewrap,
+):
     cli.add_command(command)
 
 

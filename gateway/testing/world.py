@@ -37,6 +37,9 @@ from gateway_schemas.manifest import Credentials, OAuth2
 HOST_KEY = "host-key-for-tests-0123456789abcdef"
 GATEWAY_URL = "https://gateway.test"
 SANDBOXES = "gateway.sandboxes"
+LEASE_SECONDS = 60.0
+"""Long, so that a machine that stalls costs a test no lane."""
+
 STEPS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600)
 """Seconds by which ``World.until`` moves on, the last one again and again."""
 
@@ -45,6 +48,10 @@ W = TypeVar("W", bound="World")
 
 class NotInstalled(Exception):
     """An integration, or its sandbox, is not there; the message says what is."""
+
+
+class UnexpectedAnswer(AssertionError):
+    """The API answered something else than a test expects; the message holds the answer."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,7 @@ class World:
                     webhook_transport=self.network,
                 )
             )
-            self.worker = create_worker(self.services)
+            self.worker = create_worker(self.services, lease_seconds=LEASE_SECONDS)
             self.app = create_app(self.services)
             if self.integration.has("verify_app_call"):
                 token = app_token(self.services, self.subject.key)
@@ -226,7 +233,8 @@ class World:
         """Call the API and return the decoded answer; an unexpected status fails with the answer's text."""
         response = await self.api.request(method, path, json=body, **kwargs)
         met = response.is_success if expect is None else response.status_code == expect
-        assert met, f"{method} {path}: {response.status_code} {response.text}"
+        if not met:
+            raise UnexpectedAnswer(f"{method} {path}: {response.status_code} {response.text}")
         return response.json() if response.content else None
 
     def browser(self) -> httpx.AsyncClient:
@@ -265,7 +273,8 @@ class World:
         match step["kind"]:
             case "redirect":
                 page = await self.authorise(step["url"])
-                assert page.status_code < 400, page.text
+                if page.status_code >= 400:
+                    raise UnexpectedAnswer(f"the way back from the vendor: {page.status_code} {page.text}")
             case "form":
                 await self.call(
                     "POST", f"{path}/steps/{step['step']}", {"values": dict(self.driver.step_values(step["step"]))}

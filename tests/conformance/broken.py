@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from gateway_acme import client, plugin, reads, signups, webhooks
-from gateway_acme.manifest import MANIFEST
 
 from gateway.sdk.connection import PushedRecord, PushResult
 from gateway.sdk.errors import Rejected, RetryLater
 from gateway.sdk.inbound import WebhookRegistration
 from gateway.sdk.polling import ChangePage
 from gateway.testing.world import Subject
+from gateway_acme import client, plugin, reads, signups
+from gateway_acme.manifest import MANIFEST
 from gateway_schemas.connection import VendorAccount
 from gateway_schemas.manifest import Credentials
 from gateway_schemas.records import Field, Option, RecordRef
@@ -275,31 +275,38 @@ def counts_places_in_a_list_that_moves(patch: Patch) -> Subject:
     return with_hooks(read_contacts=read_contacts)
 
 
-BROKEN: dict[str, Callable[[Patch], Subject]] = {
-    "manifest_is_sound": a_step_without_instructions,
-    "connects": another_identity,
-    "refuses_wrong_credentials": believes_any_secret,
-    "resumes_pending_connect": remembers_the_first_step_in_memory,
-    "disconnect_leaves_nothing": leaves_its_webhook,
-    "pushes_once": looks_for_nobody,
-    "survives_lost_answers": finds_no_deal,
-    "waits_at_the_rate_limit": gives_up_at_429,
-    "waits_while_the_vendor_is_down": gives_up_at_503,
-    "tells_refusals": swallows_refusals,
-    "asks_to_reauthorise": waits_at_401,
-    "renews_expired_tokens": keeps_its_own_tokens,
-    "refuses_forged_webhooks": believes_any_webhook,
-    "refuses_forged_app_calls": believes_any_app_call,
-    "guards_its_routes": a_route_without_a_scope,
-    "registers_webhooks_once": subscribes_again_and_again,
-    "lists_every_field": one_page_of_fields,
-    "lists_every_option": one_page_of_options,
-    "reaches_every_trigger": tells_no_stage,
-    "takes_messages_in_any_order": one_id_for_all_messages,
-    "finds_what_messages_missed": trusts_its_webhooks,
-    "shapes_events_alike": leaves_out_what_is_not_known,
-    "samples_look_like_events": samples_with_other_keys,
-    "reads_every_contact": a_contact_twice,
-    "resumes_reading_contacts": keeps_its_place_in_memory,
-    "reads_contacts_that_change": counts_places_in_a_list_that_moves,
+BROKEN: dict[str, tuple[Callable[[Patch], Subject], str]] = {
+    "manifest_is_sound": (a_step_without_instructions, "has no instructions"),
+    "connects": (another_identity, "connected as '47110', but to '4711'"),
+    "refuses_wrong_credentials": (believes_any_secret, "a wrong 'client_id' in step 'finalise' was answered 200"),
+    "resumes_pending_connect": (remembers_the_first_step_in_memory, "steps/finalise: 500"),
+    "disconnect_leaves_nothing": (leaves_its_webhook, "after the disconnect there is still"),
+    "pushes_once": (looks_for_nobody, "a person in two campaigns became 2 contacts"),
+    "survives_lost_answers": (finds_no_deal, "more than one record for one signup: {'deal': 2}"),
+    "waits_at_the_rate_limit": (gives_up_at_429, "the signup is refused, not waiting: too many calls"),
+    "waits_while_the_vendor_is_down": (gives_up_at_503, "the signup is refused, not waiting: the vendor is down"),
+    "tells_refusals": (swallows_refusals, "counts as delivered although the vendor refused"),
+    "asks_to_reauthorise": (waits_at_401, "every call is answered 401, but the connection is active"),
+    "renews_expired_tokens": (
+        keeps_its_own_tokens,
+        "a token that ended between two signups made the connection needs_reauth",
+    ),
+    "refuses_forged_webhooks": (believes_any_webhook, "a call with no proof was answered 200, not 401"),
+    "refuses_forged_app_calls": (believes_any_app_call, "a call with no proof was answered 200, not 401"),
+    "guards_its_routes": (a_route_without_a_scope, "GET samples asks for the scope ''"),
+    "registers_webhooks_once": (subscribes_again_and_again, "after three days of checks it is"),
+    "lists_every_field": (one_page_of_fields, "fields of 'contact': 1 of 4 are missing"),
+    "lists_every_option": (one_page_of_options, "options of 'stages': 4 of 4 are missing"),
+    "reaches_every_trigger": (tells_no_stage, "trigger 'deal_stage', target 'deal': it happened in the CRM"),
+    "takes_messages_in_any_order": (one_id_for_all_messages, "all messages came, in another order"),
+    "finds_what_messages_missed": (trusts_its_webhooks, "all messages were lost"),
+    "shapes_events_alike": (leaves_out_what_is_not_known, "some events have these keys and some do not: ['reason']"),
+    "samples_look_like_events": (samples_with_other_keys, "samples and events differ in ['reason', 'type']"),
+    "reads_every_contact": (a_contact_twice, "contacts come more than once"),
+    "resumes_reading_contacts": (keeps_its_place_in_memory, "from the checkpoint of page 1 come 7 contacts, not the 4"),
+    "reads_contacts_that_change": (
+        counts_places_in_a_list_that_moves,
+        "contacts that were there all the time were missed",
+    ),
 }
+"""By rule: the toy that breaks it, and words of what the rule says then."""

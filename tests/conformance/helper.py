@@ -7,8 +7,6 @@ import types
 from typing import Any
 
 import httpx
-from gateway_acme import sandbox
-from gateway_acme.sandbox.driver import AcmeDriver
 
 from gateway import hookimpl
 from gateway.plugins import Integration, Registry
@@ -17,6 +15,8 @@ from gateway.sdk.inbound import Uninstalled
 from gateway.sdk.routes import Route
 from gateway.testing.driver import NoVendor
 from gateway.testing.world import Subject
+from gateway_acme import sandbox
+from gateway_acme.sandbox.driver import AcmeDriver
 from gateway_schemas.manifest import Manifest, NoAuth
 
 APP_SECRET = b"the vendor's and ours"

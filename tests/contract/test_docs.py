@@ -11,6 +11,7 @@ from gateway.cli import cli
 from gateway.errors import PROBLEMS
 from gateway.plugins import discover, hooks_of
 from gateway.settings import Settings
+from gateway.testing.conformance.run import RULES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -63,6 +64,11 @@ def test_each_command_is_described():
 
 def test_each_command_has_help():
     assert all(command.help for command in cli.commands.values())
+
+
+def test_each_rule_of_the_conformance_suite_is_listed_with_its_tier_and_claim():
+    listed = re.findall(r"^\| `([a-z_]+)` \| (bronze|silver|gold) \| (.*?) \|$", text("plugins.md"), re.MULTILINE)
+    assert listed == [(rule.key, rule.tier, rule.title) for rule in RULES]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

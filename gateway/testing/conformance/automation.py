@@ -118,9 +118,9 @@ def _shape(world: World, connection: Connection, event: Event) -> dict[str, Any]
 
 
 async def _happen(world: World) -> None:
-    reward = {"kind": "percentage", "percent": "10", "cap": "100", "currency": "EUR", "on": "sale"}
-    fixed = {"kind": "fixed", "amount": "20", "currency": "EUR"}
-    await world.campaign(rewards=[reward, fixed])
+    share = {"key": "share", "kind": "percentage", "percent": "10", "cap": "100", "currency": "EUR", "on": "sale"}
+    fixed = {"key": "fixed", "kind": "fixed", "amount": "20", "currency": "EUR"}
+    await world.campaign(rewards=[share, fixed])
     rich = {"first_name": "Rita", "last_name": "Referrer", "phone": "+49301234567", "external_id": "r1"}
     rita = await world.signup(role="referrer", person={"email": "rita@example.com", **rich})
     code = (await world.person(rita["person"]))["code"]

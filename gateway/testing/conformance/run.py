@@ -16,7 +16,7 @@ from gateway.testing.conformance import (
     watching,
 )
 from gateway.testing.conformance.rules import Broken, Rule, Stage
-from gateway.testing.world import Subject, sandbox_driver
+from gateway.testing.world import Subject, UnexpectedAnswer, sandbox_driver
 
 RULES: tuple[Rule, ...] = (
     *describing.RULES,
@@ -79,7 +79,7 @@ async def check(rule: Rule, subject: Subject, database_url: str | None = None) -
         if reason is not None:
             return Outcome(rule.key, "exempt", reason)
         await rule.check(stage)
-    except Broken as error:
+    except (Broken, UnexpectedAnswer) as error:
         return Outcome(rule.key, "broken", str(error), tuple(stage.notes))
     except Exception as error:  # noqa: BLE001 - whatever a third party's plugin or driver raises breaks the rule
         return Outcome(rule.key, "broken", f"{type(error).__name__}: {error}", tuple(stage.notes))

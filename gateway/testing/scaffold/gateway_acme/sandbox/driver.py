@@ -82,7 +82,9 @@ class AcmeDriver:
         """List contacts with this address and their deals."""
         contacts = [key for key, row in self.vendor.rows["contacts"].items() if row["email"] == email]
         deals = [key for key, row in self.vendor.rows["deals"].items() if row["contact"] in contacts]
-        return [RecordRef(kind="contact", id=key) for key in contacts] + [RecordRef(kind="deal", id=key) for key in deals]
+        return [RecordRef(kind="contact", id=key) for key in contacts] + [
+            RecordRef(kind="deal", id=key) for key in deals
+        ]
 
     def parameters(self, trigger: str) -> Mapping[str, str]:
         """Return the stage."""

@@ -49,7 +49,9 @@ def create_app(base_url: str = "") -> Any:
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         query = scope["query_string"].decode()
         status, answer, extra = answered(vendor, scope["method"], scope["path"], query, headers, body)
-        sent = [(name.encode(), value.encode()) for name, value in {"content-type": "application/json", **extra}.items()]
+        sent = [
+            (name.encode(), value.encode()) for name, value in {"content-type": "application/json", **extra}.items()
+        ]
         await send({"type": "http.response.start", "status": status, "headers": sent})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
         await vendor.deliver()
