@@ -32,7 +32,8 @@ class Driver(Protocol):
         transport: Answers requests to these hosts, in this process.
         identity: The tenant's identity, as a connection has it.
         exempt: Rules that do not apply: key, and a sentence that says why.
-        page_size: The most rows that one page of the vendor's lists has.
+        page_size: The most rows that one page of the vendor's lists of fields and options has.
+        contact_page: The most contacts that come in one page of ``read_contacts``.
         proof_headers: Headers by which the vendor's calls prove their origin, lower-case.
         signs_body: The proof covers the body: a changed body must be refused.
     """
@@ -47,6 +48,8 @@ class Driver(Protocol):
     def exempt(self) -> Mapping[str, str]: ...  # noqa: D102
     @property
     def page_size(self) -> int: ...  # noqa: D102
+    @property
+    def contact_page(self) -> int: ...  # noqa: D102
     @property
     def proof_headers(self) -> Sequence[str]: ...  # noqa: D102
     @property
@@ -166,6 +169,7 @@ class NoVendor:
     identity = ""
     exempt: Mapping[str, str] = {}
     page_size = 50
+    contact_page = 50
     proof_headers: Sequence[str] = ()
     signs_body = False
 

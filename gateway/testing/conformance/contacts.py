@@ -52,7 +52,7 @@ def _ids(pages: list[ContactPage]) -> list[str]:
 
 def _fill(world: World) -> None:
     """Have more contacts than two pages take."""
-    for number in range(2 * world.driver.page_size + 1):
+    for number in range(2 * world.driver.contact_page + 1):
         world.driver.add_contact(f"contact.{number}@example.com")
 
 
@@ -80,7 +80,7 @@ async def resumes_reading_contacts(stage: Stage) -> None:
     async with connected(stage) as (world, connection):
         _fill(world)
         pages = await _walk(world, connection)
-        expect(len(pages) > 1, "all contacts came in one page; is the driver's page_size right?")
+        expect(len(pages) > 1, "all contacts came in one page; is the driver's contact_page right?")
         for number, page in enumerate(pages[:-1], start=1):
             await world.restart()
             rest = _ids(await _walk(world, connection, page.checkpoint))
@@ -99,7 +99,7 @@ async def reads_contacts_that_change(stage: Stage) -> None:
         first = await _page(world, connection, None)
         seen = [record.ref.id for record in first.contacts]
         unseen = sorted(world.driver.contacts().keys() - set(seen))
-        expect(unseen and seen, "all contacts came in one page; is the driver's page_size right?")
+        expect(unseen and seen, "all contacts came in one page; is the driver's contact_page right?")
         world.clock.advance(PAUSE)
         for contact in [*seen, unseen[0]]:
             world.driver.edit_contact(contact)

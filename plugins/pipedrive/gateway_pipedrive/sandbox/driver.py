@@ -25,6 +25,7 @@ class PipedriveDriver:
     hosts: Sequence[str] = HOSTS
     exempt: Mapping[str, str] = {}
     page_size = 500
+    contact_page = 500
     proof_headers: Sequence[str] = ("authorization",)
     signs_body = False
 

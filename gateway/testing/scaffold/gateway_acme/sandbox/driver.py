@@ -20,6 +20,7 @@ class AcmeDriver:
     hosts: Sequence[str] = ("api.acme.example", "login.acme.example")
     exempt: Mapping[str, str] = {}
     page_size = PAGE
+    contact_page = PAGE
     proof_headers: Sequence[str] = ("x-acme-signature",)
     signs_body = True
 
