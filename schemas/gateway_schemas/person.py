@@ -72,17 +72,25 @@ class Person(Output, frozen=True, kw_only=True):
     signed_up_at: datetime
     created_at: datetime
     updated_at: datetime
+    qualified_at: datetime | None = None
 
 
 class PersonPatch(Input, frozen=True, kw_only=True):
-    """What the host changes of one person; what is left out stays."""
+    """What the host changes of one person; what is left out stays.
+
+    Attributes:
+        external_id: The host's own id of the person; one person of a campaign and role has it.
+        fields: Answers to the form fields that the campaign declares, by key; others stay, null empties one.
+    """
 
     first_name: PersonName | UnsetType = UNSET
     last_name: PersonName | None | UnsetType = UNSET
-    phone: str | None | UnsetType = UNSET
+    phone: Annotated[str, Meta(max_length=60)] | None | UnsetType = UNSET
     link: Url | None | UnsetType = UNSET
     code: Code | None | UnsetType = UNSET
     counts: Counts | UnsetType = UNSET
+    external_id: HostId | None | UnsetType = UNSET
+    fields: dict[str, FieldValue] | UnsetType = UNSET
 
 
 class StatusUpdate(PersonPatch, frozen=True, kw_only=True):

@@ -61,6 +61,7 @@ def person_of(row: PersonRow, linked: Collection[LinkRow]) -> Person:
         signed_up_at=row.signed_up_at,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        qualified_at=row.qualified_at,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET
@@ -12,13 +12,15 @@ from gateway.flows.people.people import find, one
 from gateway.flows.people.status_tasks import stats_task, tasks_for
 from gateway.flows.services import Services
 from gateway.flows.signups.codes import link_for
-from gateway.flows.signups.intake import nul_in
+from gateway.flows.signups.intake import nul_in, problems_of_fields
 from gateway.storage import campaigns, people, timeline
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.people import Change, Name, PersonRow
 from gateway.storage.tasks import insert_tasks
 from gateway.storage.timeline import NewEntry
 from gateway.storage.upsert import AlreadyThere
+from gateway_schemas.base import FieldValue
+from gateway_schemas.campaign import FormField
 from gateway_schemas.person import Person, PersonPatch, StatusResult, StatusUpdate
 from gateway_schemas.problem import FieldProblem
 
@@ -94,7 +96,8 @@ async def _apply(
     meant = await _meant(conn, account_id, campaign_id, [one for one in updates if isinstance(one, StatusUpdate)])
     campaign = await campaigns.get(conn, account_id, campaign_id)
     template = campaign.link_template if campaign is not None else None
-    codes = _Codes(await _owners(conn, meant.values(), updates))
+    codes = _Names(await _owners(conn, "code", meant.values(), updates))
+    external_ids = _Names(await _owners(conn, "external_id", meant.values(), updates))
     rows = await people.lock(conn, {found[0].id for found in meant.values() if len(found) == 1})
     results: list[StatusResult] = []
     changes: dict[str, dict[str, Any]] = {}
@@ -120,6 +123,10 @@ async def _apply(
             continue
         person = rows[found[0].id]
         problems, values = _values(person, given, template, codes)
+        problems += _own_id(person, given, external_ids, values)
+        if campaign is not None:
+            before = changes.get(person.id, {}).get("fields", person.fields)
+            problems += _answers(given, [one for one in campaign.fields if one.role == person.role], before, values)
         results.append(StatusResult(index=index, person=None if problems else person.id, problems=problems))
         if not problems:
             changes.setdefault(person.id, {}).update(values)
@@ -137,22 +144,22 @@ async def _apply(
     return results
 
 
-class _Codes:
-    """Who owns which code, updates of this list included."""
+class _Names:
+    """Who owns which code or external id, updates of this list included."""
 
     def __init__(self, owners: dict[Name, str]) -> None:
         self._owners = owners
 
-    def take(self, person: PersonRow, code: str) -> bool:
-        """Give a code to a person; return False if it is somebody else's."""
+    def take(self, person: PersonRow, value: str) -> bool:
+        """Give it to a person; return False if it is somebody else's."""
         return (
-            self._owners.setdefault(Name(person.account_id, person.campaign_id, person.role, code), person.id)
+            self._owners.setdefault(Name(person.account_id, person.campaign_id, person.role, value), person.id)
             == person.id
         )
 
 
 def _values(
-    person: PersonRow, given: StatusUpdate, template: str | None, codes: _Codes
+    person: PersonRow, given: StatusUpdate, template: str | None, codes: _Names
 ) -> tuple[list[FieldProblem], dict[str, Any]]:
     values: dict[str, Any] = {}
     for name in ("first_name", "last_name", "phone", "link", "code"):
@@ -179,6 +186,30 @@ def _values(
     return [], values
 
 
+def _own_id(person: PersonRow, given: StatusUpdate, external_ids: _Names, values: dict[str, Any]) -> list[FieldProblem]:
+    """Add the external id to the values, or say that it is somebody else's."""
+    if given.external_id is UNSET:
+        return []
+    if given.external_id is not None and not external_ids.take(person, given.external_id):
+        message = "It belongs to another person of this campaign and role."
+        return [FieldProblem(field="external_id", message=message, code="taken")]
+    values["external_id"] = given.external_id
+    return []
+
+
+def _answers(
+    given: StatusUpdate, declared: Sequence[FormField], before: dict[str, FieldValue], values: dict[str, Any]
+) -> list[FieldProblem]:
+    """Add the form's answers to the values, or say which fit no declared field."""
+    if given.fields is UNSET:
+        return []
+    problems = problems_of_fields(given.fields, declared, prefix="fields")
+    if not problems:
+        merged = {**before, **given.fields}
+        values["fields"] = {key: value for key, value in merged.items() if value is not None}
+    return problems
+
+
 async def _meant(
     conn: AsyncConnection, account_id: str, campaign_id: str, updates: Sequence[StatusUpdate]
 ) -> dict[str, list[PersonRow]]:
@@ -203,14 +234,19 @@ async def _meant(
     return found
 
 
-async def _owners(conn: AsyncConnection, meant: Any, updates: Sequence[StatusUpdate | FieldProblem]) -> dict[Name, str]:
-    """Return who owns the codes that are to be given."""
+async def _owners(
+    conn: AsyncConnection,
+    identifier: Literal["code", "external_id"],
+    meant: Any,
+    updates: Sequence[StatusUpdate | FieldProblem],
+) -> dict[Name, str]:
+    """Return who owns the codes, or external ids, that are to be given."""
     places = {(row.account_id, row.campaign_id, row.role) for found in meant for row in found}
-    codes = {one.code for one in updates if isinstance(one, StatusUpdate) and isinstance(one.code, str)}
-    names = {Name(*place, code) for place in places for code in codes}
+    given = {getattr(one, identifier) for one in updates if isinstance(one, StatusUpdate)}
+    names = {Name(*place, value) for place in places for value in given if isinstance(value, str)}
     return {
-        Name(row.account_id, row.campaign_id, row.role, row.code or ""): row.id
-        for row in await people.find(conn, "code", names)
+        Name(row.account_id, row.campaign_id, row.role, getattr(row, identifier)): row.id
+        for row in await people.find(conn, identifier, names)
     }
 
 

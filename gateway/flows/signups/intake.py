@@ -155,25 +155,39 @@ def _check_time(given: datetime | None, now: datetime, problems: list[FieldProbl
 
 
 def _check_fields(given: dict[str, FieldValue], declared: Sequence[FormField], problems: list[FieldProblem]) -> None:
+    problems += problems_of_fields(given, declared, prefix="person.fields")
+    for one in declared:
+        if one.required and given.get(one.key) in (None, ""):
+            problems.append(_problem(f"person.fields.{one.key}", f"{one.label} is required.", "required"))
+
+
+def problems_of_fields(
+    given: dict[str, FieldValue], declared: Sequence[FormField], *, prefix: str
+) -> list[FieldProblem]:
+    """Return what is wrong with answers to a form; that a required one is missing is not said here.
+
+    Args:
+        given: Answers by key.
+        declared: The form fields of the campaign for the person's role.
+        prefix: What the problems call the answers, for example ``person.fields``.
+    """
+    problems: list[FieldProblem] = []
     by_key = {one.key: one for one in declared}
     for key in given:
         if key not in by_key:
             known = ", ".join(sorted(by_key)) or "none"
             problems.append(
                 _problem(
-                    f"person.fields.{key[:100]}",
+                    f"{prefix}.{key[:100]}",
                     f"The campaign declares no such form field for this role; it has: {known}.",
                     "unknown_field",
                 )
             )
     for key, one in by_key.items():
         value = given.get(key)
-        name = f"person.fields.{key}"
-        if value is None or value == "":
-            if one.required:
-                problems.append(_problem(name, f"{one.label} is required.", "required"))
-        elif (wrong := _wrong(value, one)) is not None:
-            problems.append(_problem(name, f"{one.label}: {wrong}.", "invalid_type"))
+        if value not in (None, "") and (wrong := _wrong(value, one)) is not None:
+            problems.append(_problem(f"{prefix}.{key}", f"{one.label}: {wrong}.", "invalid_type"))
+    return problems
 
 
 def _wrong(value: FieldValue, one: FormField) -> str | None:
