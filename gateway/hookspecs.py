@@ -21,6 +21,7 @@ from gateway.sdk.connection import Connection, Push, PushResult, StatusPush
 from gateway.sdk.inbound import AppNotice, InboundRequest, WebhookRegistration
 from gateway.sdk.polling import ChangePage
 from gateway.sdk.routes import Route
+from gateway.sdk.subjects import EventSubjects
 from gateway_schemas.connection import VendorAccount
 from gateway_schemas.events import Endpoint, Event
 from gateway_schemas.manifest import Manifest
@@ -270,8 +271,19 @@ class Observes(Protocol):
     """Shapes events for an automation's endpoints."""
 
     @hookspec(firstresult=True)
-    def shape_event(self, connection: Connection, event: Event, endpoint: Endpoint) -> dict[str, Any] | None:
-        """Return the JSON body for this endpoint, or ``None`` to leave the event out."""
+    def shape_event(
+        self, connection: Connection, event: Event, endpoint: Endpoint, subjects: EventSubjects
+    ) -> dict[str, Any] | None:
+        """Return the JSON body for this endpoint, or ``None`` to leave the event out.
+
+        Samples come from the same call (``connection.host.sample_bodies``), so their keys cannot differ.
+
+        Args:
+            connection: The connection that owns the endpoint.
+            event: What happened; ``data`` as ``gateway_schemas.event_data`` has it.
+            endpoint: The subscription, with the event types and filters that it was made with.
+            subjects: Whom and what the event is about, as they stand now.
+        """
         ...
 
 

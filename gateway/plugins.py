@@ -18,7 +18,7 @@ import structlog
 from gateway import hookspecs
 from gateway.sdk.errors import OutcomeUnknown, PluginError
 from gateway.settings import SettingsError, load
-from gateway_schemas.manifest import Manifest
+from gateway_schemas.manifest import AccountKey, Manifest
 
 GROUP = "gateway.plugins"
 R = TypeVar("R")
@@ -67,6 +67,8 @@ class Integration:
         if manifest.spec_version not in hookspecs.SUPPORTED_VERSIONS:
             known = ", ".join(map(str, sorted(hookspecs.SUPPORTED_VERSIONS)))
             raise ValueError(f"it asks for hook spec {manifest.spec_version}; this gateway runs {known}")
+        if isinstance(manifest.auth, AccountKey) and manifest.connect_steps:
+            raise ValueError("connecting makes its account key, so its manifest can have no connect steps")
         msgspec.json.encode(manifest)
 
     def has(self, hook: str) -> bool:

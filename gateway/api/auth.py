@@ -13,7 +13,6 @@ from litestar.di import NamedDependency
 from gateway.errors import Refused, invalid, not_found
 from gateway.flows.access import authenticate
 from gateway.flows.services import Services
-from gateway_schemas.account import Scope
 from gateway_schemas.problem import FieldProblem
 
 __all__ = ["Caller", "check_host_id", "provide_caller"]
@@ -32,7 +31,7 @@ class Caller(msgspec.Struct, frozen=True):
 
     kind: Literal["host", "account", "session"]
     account_id: str | None
-    scopes: frozenset[Scope]
+    scopes: frozenset[str]
 
     def require(self, account_id: str, scope: str) -> None:
         """Go on if the caller may do this in this account.

@@ -36,10 +36,13 @@ async def begin(
     account: FromPath[str],
     data: JSONBody[ConnectInput],
 ) -> Response[Connection]:
-    """Connect an integration: answers with what has to happen next (201), or with the connection that is open (200)."""
+    """Connect an integration: answers with what has to happen next (201), or with the connection that is open (200).
+
+    An automation may be connected at once: `key` of that answer is the account key to take there, shown this once.
+    """
     caller.require(account, "manage")
     started = await steps.begin(services, account, data)
-    answer = shown(services, started.row, state=started.state)
+    answer = shown(services, started.row, state=started.state, key=started.key)
     return Response(answer, status_code=201 if started.created else 200)
 
 

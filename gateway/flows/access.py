@@ -8,7 +8,7 @@ it and within ``REMEMBER_SECONDS`` in all others.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
@@ -47,7 +47,7 @@ class Grant(msgspec.Struct, frozen=True):
 
     kind: Literal["host", "account", "session"]
     account_id: str | None
-    scopes: frozenset[Scope]
+    scopes: frozenset[str]
 
 
 class GrantMemory:
@@ -129,19 +129,25 @@ async def _note(services: Services, write: Callable[[AsyncConnection], Awaitable
 # --- keys ----------------------------------------------------------------------------------------------
 
 
-async def make_key(services: Services, account_id: str, wanted: KeyInput) -> Key:
-    """Make a key of an account; the answer is the only place where it can ever be read."""
+def new_key(account_id: str, name: str, scopes: Iterable[str], now: datetime) -> tuple[KeyRow, Key]:
+    """Return a new key: the row to be stored, and the key with its secret as it is shown once."""
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
     row = KeyRow(
         id=new_id("key"),
         account_id=account_id,
-        name=wanted.name,
-        scopes=list(dict.fromkeys(wanted.scopes)),
+        name=name,
+        scopes=list(dict.fromkeys(scopes)),
         key_hash=hash_of(secret),
-        created_at=services.clock.now(),
+        created_at=now,
         last_used_at=None,
         revoked_at=None,
     )
+    return row, _shown(row, secret)
+
+
+async def make_key(services: Services, account_id: str, wanted: KeyInput) -> Key:
+    """Make a key of an account; the answer is the only place where it can ever be read."""
+    row, shown = new_key(account_id, wanted.name, wanted.scopes, services.clock.now())
 
     async def write(conn: AsyncConnection) -> Refused | None:
         if await accounts.get(conn, account_id) is None:
@@ -152,7 +158,7 @@ async def make_key(services: Services, account_id: str, wanted: KeyInput) -> Key
     if refused := await services.database.writer.run(write):
         raise refused
     log.info("key.made", account_id=account_id, key_id=row.id, scopes=row.scopes)
-    return _shown(row, secret)
+    return shown
 
 
 async def list_keys(services: Services, account_id: str) -> list[Key]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from gateway_schemas.account import Account
 from gateway_schemas.base import Money
 from gateway_schemas.campaign import Campaign, Reward
 from gateway_schemas.events import Endpoint, Event
@@ -15,7 +16,14 @@ from gateway_schemas.signup import Signup, SignupResult
 
 
 class Host(Protocol):
-    """The account's side of the gateway."""
+    """The account's side of the gateway.
+
+    What it refuses (a person who does not exist, a reward in another state) reaches the caller of a route as a problem
+    document with the gateway's own words; a plugin need not catch it.
+    """
+
+    async def account(self) -> Account:
+        """Return the account."""
 
     async def accept_signup(self, campaign: str, signup: Signup) -> SignupResult:
         """Accept one signup, durably, as ``POST C/signups`` does."""
@@ -29,18 +37,41 @@ class Host(Protocol):
         """Record a sale or a refund, once per reference."""
 
     async def update_person(self, person: str, patch: PersonPatch) -> Person:
-        """Change link, code, counts or names of a person."""
+        """Change link, code, counts, names, external id or form answers of a person."""
 
     async def mark_reward_issued(self, reward: str) -> Reward:
         """Say that a reward was paid."""
 
-    async def find_people(
-        self, *, campaign: str | None = None, role: str | None = None, query: str | None = None, limit: int = 50
-    ) -> Sequence[Person]:
-        """Find people by name, e-mail, code or id."""
+    async def person(self, ref: str) -> Person:
+        """Return one person by ``per_…``, or by ``ext:`` and the host's id."""
 
-    async def find_rewards(self, *, state: str | None = None, limit: int = 50) -> Sequence[Reward]:
-        """Find rewards, newest first."""
+    async def find_people(
+        self,
+        *,
+        campaign: str | None = None,
+        role: str | None = None,
+        query: str | None = None,
+        email: str | None = None,
+        code: str | None = None,
+        external_id: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Person]:
+        """Find people, newest first.
+
+        Args:
+            campaign: Only of this campaign.
+            role: ``referred`` or ``referrer``.
+            query: Part of a name; or a whole e-mail, code, external id or id.
+            email: Exactly this address, in any case and with any spaces around it.
+            code: Exactly this code.
+            external_id: Exactly this id of the host's.
+            limit: At most so many (200).
+        """
+
+    async def find_rewards(
+        self, *, state: str | None = None, referrer: str | None = None, limit: int = 50
+    ) -> Sequence[Reward]:
+        """Find rewards, newest first; of one referrer (an id ``per_…``), or of all."""
 
     async def campaigns(self) -> Sequence[Campaign]:
         """Return the account's campaigns."""
@@ -48,10 +79,22 @@ class Host(Protocol):
     async def subscribe(
         self, url: str, event_types: Sequence[str], *, filters: dict[str, Any] | None = None
     ) -> Endpoint:
-        """Make an endpoint that is owned by this connection."""
+        """Make an endpoint that is owned by this connection; the same one again is answered with the one that is there.
 
-    async def unsubscribe(self, endpoint_id: str) -> None:
-        """Remove an endpoint of this connection; unknown ids are fine."""
+        Args:
+            url: Where events go: https, and reachable for everybody.
+            event_types: Types of events.
+            filters: Keys of ``data`` and the value, or a list of values, that they must have. A key that the data of an
+                event lacks counts as null.
+        """
+
+    async def unsubscribe(self, endpoint_id: str | None = None, *, url: str | None = None) -> None:
+        """Remove an endpoint of this connection by its id, or those with a URL; unknown ones are fine."""
+
+    async def sample_bodies(
+        self, event_types: Sequence[str], *, filters: dict[str, Any] | None = None, limit: int = 3
+    ) -> Sequence[dict[str, Any]]:
+        """Return what ``shape_event`` makes of real recent events that such a subscription gets, newest first."""
 
     async def recent_events(self, event_type: str, *, limit: int = 3, since: datetime | None = None) -> Sequence[Event]:
         """Return real recent events, newest first, for samples."""

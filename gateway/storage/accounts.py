@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.tables import account_keys, accounts, console_sessions
 from gateway.storage.upsert import insert
-from gateway_schemas.account import Account, AccountInput, Scope
+from gateway_schemas.account import Account, AccountInput
 
 __all__ = [
     "KeyRow",
@@ -27,6 +27,7 @@ __all__ = [
     "prune_sessions",
     "put",
     "revoke_key",
+    "revoke_keys_for",
     "session_by_hash",
     "slide_session",
     "touch_key",
@@ -41,7 +42,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     account_id: str
     name: str
-    scopes: list[Scope]
+    scopes: list[str]
     key_hash: str
     created_at: datetime
     last_used_at: datetime | None
@@ -108,6 +109,14 @@ async def revoke_key(conn: AsyncConnection, account_id: str, key_id: str, now: d
     mine = (account_keys.c.id == key_id) & (account_keys.c.account_id == account_id)
     await conn.execute(update(account_keys).where(mine, account_keys.c.revoked_at.is_(None)).values(revoked_at=now))
     return (await conn.execute(select(account_keys.c.id).where(mine))).one_or_none() is not None
+
+
+async def revoke_keys_for(conn: AsyncConnection, account_id: str, scope: str, now: datetime) -> int:
+    """Revoke an account's keys that are good for this scope alone; return how many."""
+    ids = [key.id for key in await keys_of(conn, account_id) if key.scopes == [scope]]
+    for key_id in ids:
+        await revoke_key(conn, account_id, key_id, now)
+    return len(ids)
 
 
 async def touch_key(conn: AsyncConnection, key_id: str, now: datetime) -> None:

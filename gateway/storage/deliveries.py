@@ -3,7 +3,7 @@
 A delivery keeps one task id for good: a replay starts the same task again, or stores it anew when it was pruned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -155,6 +155,14 @@ async def cancel_waiting(conn: AsyncConnection, endpoint_id: str, reason: str, n
     """Give up what waits or is parked for an endpoint."""
     await cancel_tasks(conn, reason, lane=lane_of(endpoint_id), kind=KIND)
     await conn.execute(_of(endpoint_id, "waiting", "parked").values(state="cancelled", error=reason, finished_at=now))
+
+
+async def cancel_waiting_of(conn: AsyncConnection, endpoint_ids: Collection[str], reason: str, now: datetime) -> None:
+    """Give up what waits or is parked for many endpoints, in a constant number of statements."""
+    waiting = among(conn, deliveries.c.endpoint_id, endpoint_ids) & deliveries.c.state.in_(["waiting", "parked"])
+    cancelled = update(deliveries).where(waiting).values(state="cancelled", error=reason, finished_at=now)
+    task_ids = list((await conn.execute(cancelled.returning(deliveries.c.task_id))).scalars())
+    await cancel_tasks(conn, reason, kind=KIND, ids=task_ids)
 
 
 def _of(endpoint_id: str, *states: DeliveryState) -> Update:

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import BigInteger, bindparam, or_, select, update
+from sqlalchemy import BigInteger, bindparam, func, or_, select, update
 
 from gateway.storage.engine import AsyncConnection, among
 from gateway.storage.tables import endpoints
+from gateway.storage.upsert import insert
 
 State = Literal["enabled", "disabled"]
 Reason = Literal["gone", "failing", "manual"]
@@ -22,6 +23,7 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
         connection_id: The connection that owns it.
         event_types: Empty: all of them.
         filters: Keys of ``data`` and the values that they must have.
+        subscription_key: The same for the same subscription of a connection; null for other endpoints.
         failing_since: First failure since the last success.
         last_position: Place of the newest event for which it was given a delivery.
     """
@@ -32,6 +34,7 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     event_types: list[str] = []
     filters: dict[str, Any] | None = None
+    subscription_key: str | None = None
     description: str = ""
     state: State = "enabled"
     disabled_reason: Reason | None = None
@@ -85,6 +88,22 @@ async def of_connection(conn: AsyncConnection, connection_id: str) -> list[Endpo
     return await _all(conn, endpoints.c.connection_id == connection_id)
 
 
+async def count_of_connection(conn: AsyncConnection, connection_id: str) -> int:
+    """Return how many endpoints a connection owns."""
+    mine = (endpoints.c.connection_id == connection_id) & endpoints.c.removed_at.is_(None)
+    return (await conn.execute(select(func.count()).select_from(endpoints).where(mine))).scalar_one()
+
+
+async def by_url(conn: AsyncConnection, connection_id: str, url: str) -> list[EndpointRow]:
+    """Return the endpoints of a connection with this URL, newest first."""
+    return await _all(conn, endpoints.c.connection_id == connection_id, endpoints.c.url == url)
+
+
+async def by_subscription_key(conn: AsyncConnection, key: str) -> EndpointRow | None:
+    """Return the subscription with this key; a removed one is not there."""
+    return next(iter(await _all(conn, endpoints.c.subscription_key == key)), None)
+
+
 async def _all(conn: AsyncConnection, *conditions: Any, limit: int | None = None) -> list[EndpointRow]:
     statement = select(*COLUMNS).where(endpoints.c.removed_at.is_(None), *conditions).order_by(endpoints.c.id.desc())
     rows = await conn.execute(statement if limit is None else statement.limit(limit))
@@ -97,6 +116,19 @@ async def _all(conn: AsyncConnection, *conditions: Any, limit: int | None = None
 async def add(conn: AsyncConnection, row: EndpointRow) -> None:
     """Store a new endpoint."""
     await conn.execute(endpoints.insert().values(msgspec.structs.asdict(row)))
+
+
+async def add_subscription(conn: AsyncConnection, row: EndpointRow) -> bool:
+    """Store a new subscription; return False when the same one is there."""
+    statement = insert(conn, endpoints).values(msgspec.structs.asdict(row)).on_conflict_do_nothing()
+    return (await conn.execute(statement.returning(endpoints.c.id))).one_or_none() is not None
+
+
+async def remove_of_connection(conn: AsyncConnection, connection_id: str, now: datetime) -> list[str]:
+    """Remove all endpoints that a connection owns; return their ids."""
+    mine = (endpoints.c.connection_id == connection_id) & endpoints.c.removed_at.is_(None)
+    removed = update(endpoints).where(mine).values(state="disabled", removed_at=now)
+    return list((await conn.execute(removed.returning(endpoints.c.id))).scalars())
 
 
 async def change(

@@ -191,6 +191,14 @@ async def recent(
     return [EventRow(*row) for row in await conn.execute(statement)]
 
 
+async def recent_of(conn: AsyncConnection, account_id: str, types: Collection[str], limit: int) -> list[EventRow]:
+    """Return an account's newest events of some types, newest first."""
+    statement = select(*_COLUMNS).where(
+        events.c.account_id == account_id, events.c.type.in_(list(types)), events.c.position.is_not(None)
+    )
+    return [EventRow(*row) for row in await conn.execute(statement.order_by(events.c.position.desc()).limit(limit))]
+
+
 async def get(conn: AsyncConnection, event_id: str) -> EventRow | None:
     """Return one event."""
     row = (await conn.execute(select(*_COLUMNS).where(events.c.id == event_id))).one_or_none()

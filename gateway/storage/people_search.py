@@ -5,7 +5,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.people import COLUMNS, PersonRow, row_of
-from gateway.storage.tables import people
+from gateway.storage.tables import campaigns, people
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,7 +14,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         state: A referral state (``pending`` …) or a CRM state (``held`` …).
         words: Part of a name, in any case.
-        exact: An id, external id or code; ``email_hash`` that of a whole e-mail.
+        exact: An id, external id or code; ``email_hash`` that of a whole e-mail: any of them, or the words, will do.
+        code / external_id / referrer_id: Exactly this one, beside all else.
         after: Id of the last person of the page before.
     """
 
@@ -25,6 +26,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     words: str | None = None
     exact: str | None = None
     email_hash: str | None = None
+    code: str | None = None
+    external_id: str | None = None
+    referrer_id: str | None = None
     after: str | None = None
     limit: int = 50
 
@@ -32,9 +36,20 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 async def search(conn: AsyncConnection, query: Query) -> list[PersonRow]:
     """Return one page of people, newest first."""
     conditions: list[ColumnElement[bool]] = [people.c.account_id == query.account_id]
-    for column, value in ((people.c.campaign_id, query.campaign_id), (people.c.role, query.role)):
+    for column, value in (
+        (people.c.campaign_id, query.campaign_id),
+        (people.c.role, query.role),
+        (people.c.code, query.code),
+        (people.c.external_id, query.external_id),
+        (people.c.referrer_id, query.referrer_id),
+    ):
         if value is not None:
             conditions.append(column == value)
+    if query.campaign_id is None and (query.code is not None or query.external_id is not None):
+        # the indexes of codes and external ids begin with account and campaign
+        conditions.append(
+            people.c.campaign_id.in_(select(campaigns.c.id).where(campaigns.c.account_id == query.account_id))
+        )
     if query.state is not None:
         conditions.append(or_(people.c.state == query.state, people.c.crm == query.state))
     named: list[ColumnElement[bool]] = []

@@ -88,12 +88,20 @@ async def of_people(
 
 
 async def search(
-    conn: AsyncConnection, account_id: str, *, state: str | None = None, after: str | None = None, limit: int = 50
+    conn: AsyncConnection,
+    account_id: str,
+    *,
+    state: str | None = None,
+    referrer: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
 ) -> list[RewardRow]:
     """Return one page of an account's rewards, newest first, those older than the id ``after``."""
     statement = select(*_COLUMNS).where(rewards.c.account_id == account_id)
     if state is not None:
         statement = statement.where(rewards.c.state == state)
+    if referrer is not None:
+        statement = statement.where(rewards.c.referrer_id == referrer)
     if after is not None:
         statement = statement.where(rewards.c.id < after)
     return [_row(row._asdict()) for row in await conn.execute(statement.order_by(rewards.c.id.desc()).limit(limit))]

@@ -749,6 +749,7 @@ endpoints = Table(
     Column("url", Text, nullable=False),
     Column("event_types", Json, nullable=False),
     Column("filters", Json),
+    Column("subscription_key", String(64)),  # SHA-256 of owner, URL, types and filters: the same subscription is one
     Column("description", String(200), nullable=False),
     Column("state", String(16), nullable=False),
     Column("disabled_reason", String(64)),
@@ -757,6 +758,13 @@ endpoints = Table(
     Column("previous_secret_until", UtcTime),
     Column("created_at", UtcTime, nullable=False),
     Column("removed_at", UtcTime),
+    Index(
+        "uq_endpoints_subscription_key",
+        "subscription_key",
+        unique=True,
+        sqlite_where=text("subscription_key is not null and removed_at is null"),
+        postgresql_where=text("subscription_key is not null and removed_at is null"),
+    ),
 )
 
 deliveries = Table(

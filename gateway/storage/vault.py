@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import hmac
 import secrets as randomness
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -125,6 +125,10 @@ class Vault:
         """Delete one secret of an owner, or all of them."""
         condition = [secrets.c.owner == owner] + ([] if name is None else [secrets.c.name == name])
         await conn.execute(delete(secrets).where(*condition))
+
+    async def delete_all(self, conn: AsyncConnection, owners: Collection[str]) -> None:
+        """Delete all secrets of many owners."""
+        await conn.execute(delete(secrets).where(among(conn, secrets.c.owner, owners)))
 
     async def rewrap(self, conn: AsyncConnection, batch: int = 200) -> int:
         """Encrypt up to ``batch`` secrets of older keys anew with the first key; return how many were found.

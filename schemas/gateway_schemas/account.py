@@ -47,11 +47,15 @@ class KeyInput(Input, frozen=True, kw_only=True):
 
 
 class Key(Output, frozen=True, kw_only=True):
-    """A key of one account; ``key`` is shown once, when it is made."""
+    """A key of one account; ``key`` is shown once, when it is made.
+
+    Attributes:
+        scopes: Scopes of the gateway, or the key of an integration whose routes it may call.
+    """
 
     id: str
     name: str
-    scopes: list[Scope]
+    scopes: list[str]
     created_at: datetime
     last_used_at: datetime | None = None
     key: str | None = None

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from gateway_schemas.account import Key
 from gateway_schemas.base import Input, Output
 
 ConnectionState = Literal[
@@ -122,7 +123,11 @@ class Health(Output, frozen=True, kw_only=True):
 
 
 class Connection(Output, frozen=True, kw_only=True):
-    """A connection as the API shows it."""
+    """A connection as the API shows it.
+
+    Attributes:
+        key: The account key that connecting made, with its secret: in the answer that made the connection alone.
+    """
 
     id: str
     account: str
@@ -139,6 +144,7 @@ class Connection(Output, frozen=True, kw_only=True):
     next_step: NextStep | None = None
     health: Health | None = None
     reason: str | None = None
+    key: Key | None = None
 
 
 class DisconnectReceipt(Output, frozen=True, kw_only=True):

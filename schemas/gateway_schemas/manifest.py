@@ -46,7 +46,19 @@ class Credentials(Output, frozen=True, kw_only=True, tag_field="scheme", tag="cr
 
 
 class NoAuth(Output, frozen=True, kw_only=True, tag_field="scheme", tag="none"):
-    """Nothing to authorise at the vendor (Zapier: our own account key)."""
+    """Nothing to authorise at the vendor."""
+
+
+class AccountKey(Output, frozen=True, kw_only=True, tag_field="scheme", tag="account_key"):
+    """The vendor calls us: connecting makes a key of the account, shown once; disconnecting revokes it.
+
+    The key has one scope, the integration's key. Such an integration has no connect steps.
+
+    Attributes:
+        instructions: Numbered instructions for the person who takes the key to the vendor, one sentence each.
+    """
+
+    instructions: list[str] = []
 
 
 class StepField(Output, frozen=True, kw_only=True):
@@ -348,6 +360,7 @@ class Manifest(Output, frozen=True, kw_only=True):
         read_batch: References that one ``read_records`` call takes at most.
         settle_seconds: After this long, what a call may have done at the vendor is visible to ``find``.
         value_ready: When a sale value is final, in words for people.
+        deliveries_per_second: At most so many events a second go to one URL of a subscription; null: no limit.
         allowed_hosts: Host names (suffixes with a leading dot) that the plugin's client may reach; base URLs of
             settings are added.
         webhook_objects: What we subscribe to, for people.
@@ -361,7 +374,7 @@ class Manifest(Output, frozen=True, kw_only=True):
     spec_version: int
     logo_svg: str
     summary: str
-    auth: OAuth2 | Credentials | NoAuth
+    auth: OAuth2 | Credentials | NoAuth | AccountKey
     connect_steps: list[ConnectStep]
     record_kinds: list[RecordKind] = []
     targets: list[Target] = []
@@ -375,6 +388,7 @@ class Manifest(Output, frozen=True, kw_only=True):
     settle_seconds: float = 30
     value_ready: str = ""
     rate_budget: RateBudget | None = None
+    deliveries_per_second: int | None = None
     allowed_hosts: list[str] = []
     cannot: list[Limitation] = []
     help_url: str | None = None

@@ -17,7 +17,8 @@ from gateway.flows.referrals import inbound
 from gateway.flows.services import Services
 from gateway.flows.signups import signup
 from gateway.plugins import Integration
-from gateway.storage import adoption, authorisations, campaigns, connections, contact_index, pushes
+from gateway.storage import accounts, adoption, authorisations, campaigns, connections, contact_index, pushes
+from gateway.storage.accounts import KeyRow
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.tasks import insert_tasks
@@ -38,6 +39,7 @@ class Completed(msgspec.Struct, frozen=True, kw_only=True):
         form: Values of a form, to be added to those of earlier forms.
         limitations: What is missing because of scopes that were not granted.
         state: For the case that the next step is a redirect: the OAuth state of its URL.
+        key: A key of the account that is stored with the activation.
     """
 
     step: str | None
@@ -46,6 +48,7 @@ class Completed(msgspec.Struct, frozen=True, kw_only=True):
     form: dict[str, str] | None = None
     limitations: list[Limitation] = []
     state: str | None = None
+    key: KeyRow | None = None
 
 
 async def complete(services: Services, integration: Integration, row: ConnectionRow, done: Completed) -> ConnectionRow:
@@ -178,6 +181,8 @@ async def _activate(
         activated_at=row.activated_at or now,
     )
     assert active is not None
+    if done.key is not None:
+        await accounts.add_key(conn, done.key)
     if row.activated_at is None:
         previous = await connections.previous(conn, active)
         await adoption.adopt(conn, active, previous)

@@ -33,6 +33,7 @@ from gateway.storage import accounts, authorisations, connections
 from gateway.storage.columns import new_id
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
+from gateway_schemas.account import Key
 from gateway_schemas.connection import ConnectInput, ConnectionState
 
 __all__ = [
@@ -63,11 +64,13 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         created: It is new; false: it was there.
         state: The state of OAuth that the authorisation URL carries; shown once, stored as a hash.
+        key: The account key that connecting made; shown once, stored as a hash.
     """
 
     row: ConnectionRow
     created: bool
     state: str | None = None
+    key: Key | None = None
 
 
 # --- begin ---------------------------------------------------------------------------------------------

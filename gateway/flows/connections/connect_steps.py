@@ -13,6 +13,7 @@ from gateway.flows.connections.token_calls import setting
 from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.storage.connections import ConnectionRow
+from gateway_schemas.account import Key
 from gateway_schemas.connection import Connection, ConnectionState, Health, NextStep
 from gateway_schemas.events import EventType
 from gateway_schemas.manifest import ConnectStep, OAuth2
@@ -127,7 +128,12 @@ def check_return_url(services: Services, url: str) -> None:
 
 
 def shown(
-    services: Services, row: ConnectionRow, *, state: str | None = None, health: Health | None = None
+    services: Services,
+    row: ConnectionRow,
+    *,
+    state: str | None = None,
+    health: Health | None = None,
+    key: Key | None = None,
 ) -> Connection:
     """Return a connection as the API shows it.
 
@@ -136,6 +142,7 @@ def shown(
         row: The connection.
         state: OAuth state of an authorisation that was just begun; the URL to go to carries it.
         health: How it is doing, where that was asked.
+        key: The account key that was just made with it.
     """
     return Connection(
         id=row.id,
@@ -153,6 +160,7 @@ def shown(
         next_step=next_step(services, row, state),
         health=health,
         reason=row.reason,
+        key=key,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from gateway.flows.access import GrantMemory
 from gateway.flows.connections.connect import close
 from gateway.flows.connections.credentials import TokenMemory, stored_tokens
 from gateway.flows.connections.opening import open_connection
@@ -21,13 +22,13 @@ from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.errors import PluginError
 from gateway.sdk.inbound import Uninstalled
-from gateway.storage import authorisations, budgets, connections, inbound, installations
+from gateway.storage import accounts, authorisations, budgets, connections, inbound, installations
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.running import Done, Handler, Outcome, Periodic, TaskRun
 from gateway.storage.tasks import NewTask, Task, cancel_tasks, insert_tasks
 from gateway_schemas.connection import DisconnectReceipt
-from gateway_schemas.manifest import OAuth2
+from gateway_schemas.manifest import AccountKey, OAuth2
 
 HOOK_SECONDS = 20.0
 FINISH_AFTER = timedelta(minutes=2)
@@ -56,19 +57,36 @@ async def disconnect(services: Services, row: ConnectionRow, *, reason: str = "b
     """
     now = services.clock.now()
 
+    taken: list[str] = []
+
     async def write(conn: AsyncConnection) -> ConnectionRow | None:
         closed = await close(conn, row, reason, now)
         if closed is not None:
-            await remove_subscriptions(services, conn, row.id, now)
+            taken[:] = await _take_back(services, conn, closed, now)
             await insert_tasks(conn, [_finish_task(closed, now)], now)
         return closed
 
     closed = await services.database.writer.run(write)
     if closed is None:
         return _receipt(services, row, row.disconnected_at or now, CleanedUp([], []))
+    services.memory(GrantMemory).forget_all()
     done = await _clean_up(services, row)
     await _forget(services, row)
-    return _receipt(services, row, now, done)
+    return _receipt(services, row, now, CleanedUp([*taken, *done.removed], done.by_hand))
+
+
+async def _take_back(services: Services, conn: AsyncConnection, row: ConnectionRow, now: datetime) -> list[str]:
+    """Revoke what the connection let its vendor do here, and return it in sentences for the receipt."""
+    taken: list[str] = []
+    subscriptions = await remove_subscriptions(services, conn, row.id, now)
+    if subscriptions:
+        taken.append(f"{subscriptions} subscriptions." if subscriptions > 1 else "One subscription.")
+    integration = services.integrations.get(row.integration)
+    if integration is not None and isinstance(integration.manifest.auth, AccountKey):
+        keys = await accounts.revoke_keys_for(conn, row.account_id, row.integration, now)
+        if keys:
+            taken.append(f"{keys} account keys were revoked." if keys > 1 else "The account key was revoked.")
+    return taken
 
 
 async def uninstalled(services: Services, integration: Integration, notice: Uninstalled) -> int:

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from gateway.errors import not_found
+import msgspec
+
+from gateway.errors import field_problem, invalid, not_found
+from gateway.flows import accounts
 from gateway.flows.campaigns import campaign as campaign_flow
 from gateway.flows.notify import endpoints
 from gateway.flows.people import people, status_updates
@@ -17,6 +20,7 @@ from gateway.flows.services import Services
 from gateway.flows.signups import signup as signup_flow
 from gateway.sdk.host import Host
 from gateway.storage.connections import ConnectionRow
+from gateway_schemas.account import Account
 from gateway_schemas.base import Money
 from gateway_schemas.campaign import Campaign, Reward
 from gateway_schemas.events import Endpoint, Event
@@ -39,6 +43,11 @@ class AccountHost(Host):
         self._services = services
         self._row = row
 
+    async def account(self) -> Account:
+        """Return the account."""
+        self._refuse_stand_in()
+        return await accounts.get_account(self._services, self._row.account_id)
+
     async def accept_signup(self, campaign: str, signup: Signup) -> SignupResult:
         """Accept one signup, durably."""
         return await signup_flow.accept_signup(self._services, self._row.account_id, campaign, signup)
@@ -55,25 +64,48 @@ class AccountHost(Host):
         return await sales.record_sale(self._services, self._row.account_id, person, sale, origin="plugin")
 
     async def update_person(self, person: str, patch: PersonPatch) -> Person:
-        """Change link, code, counts or names of a person."""
+        """Change link, code, counts, names, external id or answers of a person; what a plugin made is checked."""
+        try:
+            patch = msgspec.convert(msgspec.to_builtins(patch), PersonPatch)
+        except msgspec.ValidationError as error:
+            raise invalid(field_problem(error)) from error
         return await status_updates.update(self._services, self._row.account_id, person, patch)
 
     async def mark_reward_issued(self, reward: str) -> Reward:
         """Say that a reward was paid."""
         return await rewards.mark_reward_issued(self._services, self._row.account_id, reward)
 
+    async def person(self, ref: str) -> Person:
+        """Return one person."""
+        return await people.find(self._services, self._row.account_id, ref)
+
     async def find_people(
-        self, *, campaign: str | None = None, role: str | None = None, query: str | None = None, limit: int = 50
+        self,
+        *,
+        campaign: str | None = None,
+        role: str | None = None,
+        query: str | None = None,
+        email: str | None = None,
+        code: str | None = None,
+        external_id: str | None = None,
+        limit: int = 50,
     ) -> Sequence[Person]:
-        """Find people by name, e-mail, code or id."""
+        """Find people, newest first."""
         wanted = people.query_for(
             self._services, self._row.account_id, campaign=campaign, role=role, q=query, limit=_bounded(limit)
         )
+        wanted = msgspec.structs.replace(wanted, code=code, external_id=external_id)
+        if email is not None:
+            wanted = msgspec.structs.replace(wanted, email_hash=people.hash_of_email(self._services, email))
         return (await people.find_page(self._services, wanted)).data
 
-    async def find_rewards(self, *, state: str | None = None, limit: int = 50) -> Sequence[Reward]:
+    async def find_rewards(
+        self, *, state: str | None = None, referrer: str | None = None, limit: int = 50
+    ) -> Sequence[Reward]:
         """Find rewards, newest first."""
-        page = await rewards.find_rewards(self._services, self._row.account_id, state=state, limit=_bounded(limit))
+        page = await rewards.find_rewards(
+            self._services, self._row.account_id, state=state, referrer=referrer, limit=_bounded(limit)
+        )
         return page.data
 
     async def campaigns(self) -> Sequence[Campaign]:
@@ -93,9 +125,15 @@ class AccountHost(Host):
         self._refuse_stand_in()
         return await endpoints.subscribe(self._services, self._row, url, event_types, filters=filters)
 
-    async def unsubscribe(self, endpoint_id: str) -> None:
-        """Remove an endpoint of this connection; unknown ids are fine."""
-        await endpoints.unsubscribe(self._services, self._row, endpoint_id)
+    async def unsubscribe(self, endpoint_id: str | None = None, *, url: str | None = None) -> None:
+        """Remove an endpoint of this connection by its id, or those with a URL; unknown ones are fine."""
+        await endpoints.unsubscribe(self._services, self._row, endpoint_id, url=url)
+
+    async def sample_bodies(
+        self, event_types: Sequence[str], *, filters: dict[str, Any] | None = None, limit: int = 3
+    ) -> Sequence[dict[str, Any]]:
+        """Return what such a subscription would have been sent of recent events, newest first."""
+        return await endpoints.sample_bodies(self._services, self._row, event_types, filters, _bounded(limit))
 
     async def recent_events(self, event_type: str, *, limit: int = 3, since: datetime | None = None) -> Sequence[Event]:
         """Return real recent events, newest first, for samples."""

@@ -5,6 +5,7 @@ import re
 import msgspec
 
 from gateway.errors import Refused, invalid
+from gateway.flows.access import new_key
 from gateway.flows.connections.activation import Completed, complete
 from gateway.flows.connections.client_tokens import ClientTokens
 from gateway.flows.connections.connect import Started, start
@@ -18,7 +19,7 @@ from gateway.sdk.errors import ReauthRequired
 from gateway.storage.columns import new_id
 from gateway.storage.connections import ConnectionRow
 from gateway_schemas.connection import ConnectInput, StepInput, VendorAccount
-from gateway_schemas.manifest import ConnectStep, Credentials
+from gateway_schemas.manifest import AccountKey, ConnectStep, Credentials
 from gateway_schemas.problem import FieldProblem
 
 VERIFY_SECONDS = 25.0
@@ -26,14 +27,21 @@ LONGEST_VALUE = 4_000
 
 
 async def begin(services: Services, account_id: str, wanted: ConnectInput) -> Started:
-    """Begin to connect; an integration without connect steps is connected at once. Errors as of ``connect.start``."""
+    """Begin to connect; an integration without connect steps is connected at once. Errors as of ``connect.start``.
+
+    Where the manifest says so, a key of the account is made with it; the answer is the only place where it can be read.
+    """
     started = await start(services, account_id, wanted)
     integration = integration_of(services, wanted.integration)
     if not started.created or integration.manifest.connect_steps:
         return started
     verified = await verify(services, integration, started.row, "", Given())
-    row = await complete(services, integration, started.row, Completed(step=None, verified=verified))
-    return Started(row=row, created=True)
+    stored = shown = None
+    if isinstance(integration.manifest.auth, AccountKey):
+        name, now = integration.manifest.name, services.clock.now()
+        stored, shown = new_key(account_id, name, [integration.key], now)
+    row = await complete(services, integration, started.row, Completed(step=None, verified=verified, key=stored))
+    return Started(row=row, created=True, key=shown)
 
 
 async def submit(services: Services, row: ConnectionRow, key: str, given: StepInput) -> ConnectionRow:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import structlog
 
+from gateway.flows.notify.pace import Pace
 from gateway.flows.notify.publishing import NewEvent, publish
 from gateway.flows.notify.replay import resume_task
 from gateway.flows.notify.shaping import Shaper
@@ -50,9 +51,16 @@ class Deliver:
         if work.event is None:
             error = "the event is older than the retention"
             return Fail(error, _mark(delivery_id, "failed", run.now(), error))
-        body = await Shaper(self._services).body(work.endpoint, work.event)
+        shaper = Shaper(self._services)
+        body = await shaper.body(work.endpoint, work.event)
         if body is None:
             return Done(_mark(delivery_id, "cancelled", run.now(), "the integration leaves this event out"))
+        per_second = await shaper.per_second(work.endpoint)
+        if per_second is not None:
+            wait = self._services.memory(Pace).wait_seconds(work.endpoint.url, per_second, run.now())
+            if wait > 0:
+                await run.pause_lane(wait)
+                return Retry(f"{per_second} a second go to this URL", after_seconds=wait, counts=False)
         headers = sign(work.event.id, body, secrets, self._services.clock.wall())
         answer = await send(self._services.webhook_http, work.endpoint.url, headers, body)
         run.excerpt(answer.excerpt)

@@ -1,5 +1,6 @@
 """Endpoints: make, change, rotate, test and enable the URLs that receive events; an automation's subscriptions too."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, get_args
@@ -9,10 +10,11 @@ import structlog
 
 from gateway.errors import Refused, invalid, not_found
 from gateway.flows.notify.deliver import disable
-from gateway.flows.notify.envelopes import as_endpoint, as_event
+from gateway.flows.notify.envelopes import as_endpoint, as_event, wants
 from gateway.flows.notify.replay import resume
+from gateway.flows.notify.shaping import Shaper
 from gateway.flows.services import Services
-from gateway.storage import accounts, deliveries, endpoints, events
+from gateway.storage import accounts, connections, deliveries, endpoints, events
 from gateway.storage.columns import new_id
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.endpoints import EndpointRow
@@ -30,6 +32,12 @@ from gateway_schemas.events import (
 from gateway_schemas.problem import FieldProblem
 
 log = structlog.get_logger(__name__)
+
+MAX_SUBSCRIPTIONS = 10_000
+"""Subscriptions of one connection."""
+
+LOOK_BACK = 500
+"""Events that are looked at for samples."""
 
 
 async def create(services: Services, wanted: EndpointInput) -> Endpoint:
@@ -96,8 +104,12 @@ async def change(services: Services, row: EndpointRow, patch: EndpointPatch) -> 
     """Change URL, event types or description, and disable or enable.
 
     Raises:
-        Refused: ``invalid_input`` naming the URL.
+        Refused: ``invalid_input`` naming the URL; ``wrong_state`` for what a subscription asked for.
     """
+    if row.connection_id is not None and (patch.url is not None or patch.event_types is not None):
+        raise Refused(
+            "wrong_state", "This is a subscription of a connection: change it there. It can be disabled here."
+        )
     if patch.url is not None and (problems := check_url(patch.url, services.settings)):
         raise invalid(*problems)
     values: dict[str, Any] = {
@@ -168,44 +180,81 @@ async def subscribe(
     """Make an endpoint that this connection owns; the same subscription again is answered with the one that is there.
 
     Raises:
-        Refused: ``invalid_input`` naming the URL or an unknown event type.
+        Refused: ``invalid_input`` naming the URL, an unknown event type, or that there are too many; ``not_connected``
+            when the connection was disconnected meanwhile.
     """
     known = get_args(EventType)
     if unknown := sorted(set(event_types) - set(known)):
         message = f"Unknown event types: {', '.join(unknown)}."
         raise invalid(FieldProblem(field="event_types", message=message, code="unknown_event_type"))
+    if problems := check_url(url, services.settings):
+        raise invalid(*problems)
     wanted_types = sorted(set(event_types))
-    async with services.database.read() as conn:
-        for row in await endpoints.of_connection(conn, connection_row.id):
-            if (row.url, row.event_types, row.filters or {}) == (url, wanted_types, filters or {}):
-                return as_endpoint(row)
-    row = EndpointRow(
+    new = EndpointRow(
         id=new_id("end"),
         account_id=connection_row.account_id,
         connection_id=connection_row.id,
         url=url,
         event_types=wanted_types,
         filters=filters,
+        subscription_key=_subscription_key(connection_row.id, url, wanted_types, filters or {}),
         description=f"Subscription of {connection_row.integration}",
         created_at=services.clock.now(),
     )
-    return await _store(services, row)
+    secret = new_secret()
+    answer = await services.database.writer.run(lambda conn: _subscribe(services, conn, new, secret))
+    if isinstance(answer, Refused):
+        raise answer
+    if answer.id == new.id:
+        log.info("endpoint.made", endpoint_id=new.id, account_id=new.account_id, connection_id=new.connection_id)
+    return answer
 
 
-async def unsubscribe(services: Services, connection_row: ConnectionRow, endpoint_id: str) -> None:
-    """Remove an endpoint of this connection; an unknown one, or another's, is left as it is."""
+async def _subscribe(services: Services, conn: AsyncConnection, new: EndpointRow, secret: str) -> Endpoint | Refused:
+    """Store a subscription unless it is there; a unique key decides when several processes are asked at once."""
+    assert new.connection_id is not None
+    assert new.subscription_key is not None
+    owner = await connections.get(conn, new.connection_id)
+    if owner is None or owner.state == "disconnected":
+        return Refused("not_connected", "The connection was disconnected meanwhile; connect again.")
+    there = await endpoints.by_subscription_key(conn, new.subscription_key)
+    if there is not None:
+        return as_endpoint(there)
+    if await endpoints.count_of_connection(conn, new.connection_id) >= MAX_SUBSCRIPTIONS:
+        message = f"There are {MAX_SUBSCRIPTIONS:,} subscriptions already; remove some that are not needed any more."
+        return invalid(FieldProblem(field="url", message=message, code="too_many_subscriptions"))
+    row = msgspec.structs.replace(new, last_position=await events.newest_position(conn))
+    if not await endpoints.add_subscription(conn, row):
+        there = await endpoints.by_subscription_key(conn, new.subscription_key)
+        return Refused("overloaded", "Ask again.", retry_after=1) if there is None else as_endpoint(there)
+    await services.vault.put(conn, row.id, "secret", secret, row.created_at)
+    return as_endpoint(row, secret)
+
+
+def _subscription_key(connection_id: str, url: str, event_types: list[str], filters: dict[str, Any]) -> str:
+    said = msgspec.json.encode([connection_id, url, event_types, filters], order="sorted")
+    return hashlib.sha256(said).hexdigest()
+
+
+async def unsubscribe(
+    services: Services, connection_row: ConnectionRow, endpoint_id: str | None = None, *, url: str | None = None
+) -> None:
+    """Remove a subscription of this connection by its id, or those with a URL; unknown and foreign ones are left."""
     async with services.database.read() as conn:
-        row = await endpoints.get(conn, endpoint_id)
-    if row is not None and row.connection_id == connection_row.id:
-        await remove(services, row)
+        found = [] if endpoint_id is None else [await endpoints.get(conn, endpoint_id)]
+        found += [] if url is None else await endpoints.by_url(conn, connection_row.id, url)
+    for row in found:
+        if row is not None and row.connection_id == connection_row.id:
+            await remove(services, row)
 
 
 async def remove_subscriptions(services: Services, conn: AsyncConnection, connection_id: str, now: datetime) -> int:
     """Remove all endpoints of a connection that is being disconnected; return how many."""
-    owned = await endpoints.of_connection(conn, connection_id)
-    for row in owned:
-        await _remove(services, conn, row.id, now)
-    return len(owned)
+    removed = await endpoints.remove_of_connection(conn, connection_id, now)
+    if removed:
+        await deliveries.cancel_waiting_of(conn, removed, "the connection was disconnected", now)
+        await services.vault.delete_all(conn, removed)
+    return len(removed)
 
 
 async def recent_events(
@@ -215,3 +264,37 @@ async def recent_events(
     async with services.database.read() as conn:
         found = await events.recent(conn, account_id, event_type, limit, since=since)
     return [as_event(row) for row in found]
+
+
+async def sample_bodies(
+    services: Services,
+    connection_row: ConnectionRow,
+    event_types: Sequence[str],
+    filters: dict[str, Any] | None = None,
+    limit: int = 3,
+) -> list[dict[str, Any]]:
+    """Return what a subscription like this would have been sent of recent events, newest first.
+
+    The same hook shapes them that shapes deliveries, so a sample has the keys of the real thing.
+    """
+    would_be = EndpointRow(
+        id="",
+        account_id=connection_row.account_id,
+        connection_id=connection_row.id,
+        url="",
+        event_types=sorted(set(event_types)),
+        filters=filters,
+        created_at=services.clock.now(),
+    )
+    async with services.database.read() as conn:
+        found = await events.recent_of(conn, connection_row.account_id, would_be.event_types, LOOK_BACK)
+    fitting = [event for event in found if wants(would_be, event)]
+    shaper = Shaper(services)
+    bodies: list[dict[str, Any]] = []
+    for event in fitting:
+        shaped = await shaper.shaped(would_be, event)
+        if shaped is not None:
+            bodies.append(shaped)
+        if len(bodies) == limit:
+            break
+    return bodies

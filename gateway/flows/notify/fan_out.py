@@ -3,6 +3,7 @@
 One task at a time does this for the whole gateway, a batch a transaction, and makes itself anew until nothing is left.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -20,6 +21,10 @@ from gateway.storage.tasks import Task, insert_tasks
 from gateway.webhooks.schedule import ATTEMPTS
 
 BATCH = 200
+PAIRS = 2_000
+"""Deliveries that one transaction makes, unless a single event has more."""
+BREATH = 100
+"""Events that are shaped in one go before the process looks after its other work."""
 
 
 class FanOut:
@@ -35,13 +40,13 @@ class FanOut:
             if not batch:
                 return Done()
             targets = await endpoints.listening(conn, {event.account_id for event in batch})
-        pairs = await matches(self._services, targets, batch)
+        pairs, looked_at = await matches(self._services, targets, batch, most=PAIRS)
 
         async def apply(conn: AsyncConnection) -> None:
             now = run.now()
-            placed = await events.give_positions(conn, [event.id for event in batch])
+            placed = await events.give_positions(conn, [event.id for event in batch[:looked_at]])
             await deliver(conn, [(endpoint, event) for endpoint, event in pairs if event.id in placed], placed, now)
-            if len(batch) == BATCH:
+            if len(batch) == BATCH or looked_at < len(batch):
                 await insert_tasks(conn, [fan_out_task()], now)
 
         return Done(apply)
@@ -52,16 +57,48 @@ class FanOut:
 
 
 async def matches(
-    services: Services, targets: Sequence[EndpointRow], batch: Sequence[EventRow]
-) -> list[tuple[EndpointRow, EventRow]]:
-    """Return which endpoint is to receive which event."""
+    services: Services, targets: Sequence[EndpointRow], batch: Sequence[EventRow], *, most: int | None = None
+) -> tuple[list[tuple[EndpointRow, EventRow]], int]:
+    """Return which endpoint is to receive which event, and how many events of the batch were looked at.
+
+    Args:
+        services: The process's services.
+        targets: Enabled endpoints.
+        batch: Events in their order.
+        most: Look at no further event once there are so many pairs; the first event is always looked at.
+    """
     shaper = Shaper(services)
-    return [
-        (endpoint, event)
-        for event in batch
-        for endpoint in targets
-        if wants(endpoint, event) and not await shaper.leaves_out(endpoint, event)
-    ]
+    asked = _by_interest(targets)
+    wanted = [[one for one in _candidates(asked, event) if wants(one, event)] for event in batch]
+    shaped_ones = [event for event, found in zip(batch, wanted, strict=True) if any(one.connection_id for one in found)]
+    await shaper.prepare(shaped_ones)
+    pairs: list[tuple[EndpointRow, EventRow]] = []
+    for looked_at, (event, found) in enumerate(zip(batch, wanted, strict=True)):
+        if most is not None and looked_at and len(pairs) + len(found) > most:
+            return pairs, looked_at
+        for number, endpoint in enumerate(found, 1):
+            if not await shaper.leaves_out(endpoint, event):
+                pairs.append((endpoint, event))
+            if number % BREATH == 0:
+                await asyncio.sleep(0)  # thousands of subscriptions must not keep the process from its leases
+    return pairs, len(batch)
+
+
+Interest = dict[tuple[str | None, str], list[EndpointRow]]
+
+
+def _by_interest(targets: Sequence[EndpointRow]) -> Interest:
+    """Return endpoints by account and event type, so that an event is not held against each of thousands."""
+    asked: Interest = {}
+    for endpoint in targets:
+        for event_type in endpoint.event_types or [""]:
+            asked.setdefault((endpoint.account_id, event_type), []).append(endpoint)
+    return asked
+
+
+def _candidates(asked: Interest, event: EventRow) -> list[EndpointRow]:
+    keys = [(account, kind) for account in (None, event.account_id) for kind in ("", event.type)]
+    return [endpoint for key in keys for endpoint in asked.get(key, ())]
 
 
 async def deliver(

@@ -49,7 +49,7 @@ class Resume:
             batch = [] if place is None else await events.after(conn, place, BATCH, until=until)
         if endpoint is None or endpoint.state != "enabled":
             return Done()
-        pairs = await matches(self._services, [endpoint], batch)
+        pairs, _ = await matches(self._services, [endpoint], batch)
         placed = {event.id: event.position for event in batch if event.position is not None}
 
         async def apply(conn: AsyncConnection) -> None:

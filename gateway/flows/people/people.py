@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import Refused, not_found
+from gateway.errors import Refused, invalid, not_found
 from gateway.flows.people.shapes import shown
 from gateway.flows.referrals.qualification import explain
 from gateway.flows.services import Services
@@ -18,6 +18,7 @@ from gateway.storage.people import PersonRow
 from gateway.storage.people_search import Query
 from gateway_schemas.base import Page
 from gateway_schemas.person import Person, Timeline
+from gateway_schemas.problem import FieldProblem
 
 MAX_COUNT = 2_000_000_000
 CSV_PAGE = 500
@@ -72,6 +73,19 @@ def query_for(
         after=cursor,
         limit=limit,
     )
+
+
+def hash_of_email(services: Services, email: str) -> str:
+    """Return the keyed hash by which an address is looked up.
+
+    Raises:
+        Refused: ``invalid_input``: it is no address.
+    """
+    try:
+        return services.vault.email_hash(normalise_email(email))
+    except ValueError:
+        message = "This is not an e-mail address."
+        raise invalid(FieldProblem(field="email", message=message, code="invalid_email")) from None
 
 
 async def find_page(services: Services, query: Query) -> Page[Person]:

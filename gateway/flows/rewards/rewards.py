@@ -147,11 +147,17 @@ async def _decide(services: Services, account_id: str, reward_id: str, verb: str
 
 
 async def find_rewards(
-    services: Services, account_id: str, *, state: str | None = None, after: str | None = None, limit: int = 50
+    services: Services,
+    account_id: str,
+    *,
+    state: str | None = None,
+    referrer: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
 ) -> Page[Reward]:
-    """Return an account's rewards, newest first."""
+    """Return an account's rewards, newest first; of one referrer, or of all."""
     async with services.database.read() as conn:
-        rows = await rewards.search(conn, account_id, state=state, after=after, limit=limit + 1)
+        rows = await rewards.search(conn, account_id, state=state, referrer=referrer, after=after, limit=limit + 1)
         references = await sales.by_ids(conn, sorted({row.sale_id for row in rows if row.sale_id}))
     shown = rows[:limit]
     return Page(data=[as_reward(row, references) for row in shown], next=shown[-1].id if len(rows) > limit else None)
