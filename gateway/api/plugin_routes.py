@@ -51,8 +51,11 @@ def _mount(integration: Integration, one: Route) -> HTTPRouteHandler:
     ) -> Response[Any]:
         return await _serve(integration, one, request, services, caller, data)
 
-    body: Any = JSONBody  # what a route takes is known at run time alone
+    body: Any = JSONBody  # what a route takes and answers is known at run time alone
     with_body.__annotations__["data"] = body[one.takes]
+    serve = without_body if one.takes is None else with_body
+    if one.usual_status == 204:
+        serve.__annotations__["return"] = Response[None]
     return route(
         path,
         http_method=[one.method],
@@ -65,7 +68,7 @@ def _mount(integration: Integration, one: Route) -> HTTPRouteHandler:
         responses=None
         if one.returns is None
         else {one.usual_status: ResponseSpec(one.returns, generate_examples=False)},
-    )(without_body if one.takes is None else with_body)
+    )(serve)
 
 
 async def _serve(

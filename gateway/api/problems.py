@@ -86,7 +86,8 @@ def _detail(error: HTTPException) -> str:
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer with the problem document of an exception."""
-    refused = refused_for(error.__cause__ if isinstance(error.__cause__, msgspec.ValidationError) else error)
+    decoding = isinstance(error, HTTPException) and isinstance(error.__cause__, msgspec.ValidationError)
+    refused = refused_for(error.__cause__ if decoding else error)  # type: ignore[arg-type]  # not null then
     if refused.code == "internal":
         _log.error("request.failed", path=request.url.path, exc_info=error)
     document = ProblemDetails(
