@@ -47,7 +47,10 @@ ANY_KEY = {
 RESOURCES = {"account", "campaign", "connection", "person", "reward", "endpoint", "delivery", "key"}
 """Path parameters, query parameters and fields of bodies that name something of one account."""
 
-WORDS = {"integration": "pipedrive", "role": "referred", "record_kind": "contact", "source": "users", "step": "oauth"}
+WORDS = {
+    "integration": "pipedrive", "role": "referred", "record_kind": "contact", "source": "users", "step": "oauth",
+    "event": "new_lead", "subscription": "end_nothing",
+}  # fmt: skip
 """Path parameters that name the same thing in every account."""
 
 NOTHING_THERE = {
@@ -222,6 +225,7 @@ async def populate(world: World, account: str) -> tuple[dict[str, str], list[str
     await world.account(account, name=name)
     endpoint = (await world.endpoint(account=account))["id"]
     connection = await world.connect(account)
+    await world.call("POST", f"/v1/accounts/{account}/connections", {"integration": "zapier"})
     campaign = await world.campaign(
         account, f"{account}-spring", rewards=[{"kind": "fixed", "amount": "20", "currency": "EUR"}]
     )

@@ -14,6 +14,7 @@ from gateway.storage import connections
 from gateway.storage.columns import new_id
 from gateway.storage.endpoints import EndpointRow
 from gateway.storage.tables import endpoints
+from gateway_zapier.routes import ROUTES
 
 from .test_endpoints_api import key_for
 from .zapier import Zapier, keys_of
@@ -582,3 +583,25 @@ async def test_ten_thousand_subscriptions_are_served_and_one_more_is_refused(wor
     assert len(zapier.hooks.bodies(url)) == len(zapier.hooks.requests) == 1
     receipt = await world.call("DELETE", f"/v1/connections/{zapier.connection['id']}")
     assert receipt["removed"][0] == "10000 subscriptions."
+
+
+# --- the description ---------------------------------------------------------------------------------------------
+
+
+async def test_every_route_is_in_the_openapi_document_with_what_it_takes_and_answers(world, zapier):
+    document = await world.call("GET", "/schema/openapi.json")
+    paths = {path: each for path, each in document["paths"].items() if path.startswith("/v1/apps/zapier/")}
+    told = {
+        f"{method.upper()} {path.removeprefix('/v1/apps/zapier')}" for path, each in paths.items() for method in each
+    }
+    assert told == {f"{one.method} {one.path}" for one in ROUTES}
+    schemas = document["components"]["schemas"]
+    for one in ROUTES:
+        operation = paths[f"/v1/apps/zapier{one.path}"][one.method.lower()]
+        assert {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"} == set(one.query)
+        assert ("requestBody" in operation) == (one.takes is not None)
+        if one.takes is not None:
+            name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            assert set(schemas[name]["properties"]) == set(one.takes.__struct_fields__)
+        if one.returns is not None:
+            assert operation["responses"][str(one.usual_status)]["content"]["application/json"]["schema"]

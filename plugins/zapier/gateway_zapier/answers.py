@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from gateway_schemas.base import Output
 from gateway_schemas.campaign import Campaign
 from gateway_schemas.person import Person
@@ -55,10 +57,10 @@ class DecisionAnswer(Output, frozen=True, kw_only=True):
     matched: bool
     changed: bool = False
     already_qualified: bool = False
-    lead: LeadBody = LeadBody()
-    referrer: ReferrerBody = ReferrerBody()
-    campaign: CampaignBody = CampaignBody(id=None, name=None)
-    sale: SaleBody = SaleBody()
+    lead: LeadBody = msgspec.field(default_factory=LeadBody)
+    referrer: ReferrerBody = msgspec.field(default_factory=ReferrerBody)
+    campaign: CampaignBody = msgspec.field(default_factory=lambda: CampaignBody(id=None, name=None))
+    sale: SaleBody = msgspec.field(default_factory=SaleBody)
 
 
 class SaleAnswer(Output, frozen=True, kw_only=True):
@@ -67,10 +69,10 @@ class SaleAnswer(Output, frozen=True, kw_only=True):
     id: str | None = None
     matched: bool
     duplicate: bool = False
-    sale: SaleBody = SaleBody()
-    lead: LeadBody = LeadBody()
-    referrer: ReferrerBody = ReferrerBody()
-    campaign: CampaignBody = CampaignBody(id=None, name=None)
+    sale: SaleBody = msgspec.field(default_factory=SaleBody)
+    lead: LeadBody = msgspec.field(default_factory=LeadBody)
+    referrer: ReferrerBody = msgspec.field(default_factory=ReferrerBody)
+    campaign: CampaignBody = msgspec.field(default_factory=lambda: CampaignBody(id=None, name=None))
 
 
 class UpdateAnswer(Output, frozen=True, kw_only=True):
@@ -78,10 +80,10 @@ class UpdateAnswer(Output, frozen=True, kw_only=True):
 
     id: str | None = None
     matched: bool
-    person: AboutBody = AboutBody()
-    lead: LeadBody = LeadBody()
-    referrer: ReferrerBody = ReferrerBody()
-    campaign: CampaignBody = CampaignBody(id=None, name=None)
+    person: AboutBody = msgspec.field(default_factory=AboutBody)
+    lead: LeadBody = msgspec.field(default_factory=LeadBody)
+    referrer: ReferrerBody = msgspec.field(default_factory=ReferrerBody)
+    campaign: CampaignBody = msgspec.field(default_factory=lambda: CampaignBody(id=None, name=None))
 
 
 class RewardAnswer(RewardBody, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import msgspec
+
 from gateway_schemas.base import Input
 
 MatchBy = Literal["email", "code", "coupon", "external_id"]
@@ -23,7 +25,7 @@ class Subscribe(Input, frozen=True, kw_only=True):
 
     event: str
     target_url: str
-    filter: Filter = Filter()
+    filter: Filter = msgspec.field(default_factory=Filter)
 
 
 class PersonInput(Input, frozen=True, kw_only=True):

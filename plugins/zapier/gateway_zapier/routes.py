@@ -48,7 +48,7 @@ ROUTES = [
     _delete(
         "/hooks", subscriptions.unsubscribe_url, "Unsubscribe by URL", {"target_url": "URL of the subscription."}
     ),
-    _delete("/hooks/{id}", subscriptions.unsubscribe, "Unsubscribe by id"),
+    _delete("/hooks/{subscription}", subscriptions.unsubscribe, "Unsubscribe by id"),
     _get(
         "/samples/{event}", subscriptions.samples, list[dict[str, Any]], "Show recent bodies of a trigger",
         {"campaign_id": "Only of this campaign.", "include_synced": "true: contact syncs too.", "limit": "At most 10."},

@@ -35,7 +35,7 @@ async def subscribe(connection: Connection, call: Call) -> Subscribed | Answer:
 
 async def unsubscribe(connection: Connection, call: Call) -> None:
     """Take a subscription off by its id; one that is not there is fine."""
-    await connection.host.unsubscribe(call.path["id"])
+    await connection.host.unsubscribe(call.path["subscription"])
 
 
 async def unsubscribe_url(connection: Connection, call: Call) -> None:
