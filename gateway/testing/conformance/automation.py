@@ -7,17 +7,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_args
 
-import msgspec
-
 from gateway.flows.connections.opening import open_connection
+from gateway.flows.notify.envelopes import as_event
+from gateway.flows.notify.subjects import of_events
 from gateway.sdk.connection import Connection
-from gateway.storage import connections
+from gateway.sdk.subjects import EventSubjects
+from gateway.storage import connections, events
 from gateway.testing.conformance.rules import Stage, expect, needs, rule
 from gateway.testing.conformance.scenes import connected
 from gateway.testing.driver import AutomationDriver
 from gateway.testing.world import World
 from gateway_schemas.account import Scope
-from gateway_schemas.events import Endpoint, Event
+from gateway_schemas.events import Endpoint, Event, EventType
 
 _shapes = needs("shape_event", "It takes events as they are.")
 SCOPES: tuple[str, ...] = get_args(Scope)
@@ -93,17 +94,18 @@ async def _shapes_by_type(world: World, connection: str) -> dict[str, list[dict[
         row = await connections.get(conn, connection)
     assert row is not None
     opened = await open_connection(world.services, row)
-    found = await world.call("GET", "/v1/events?after=0&limit=200")
+    async with world.services.database.read() as conn:
+        found = await events.recent_of(conn, row.account_id, get_args(EventType), limit=200)
+    subjects = await of_events(world.services, found)
     shapes: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for one in found["data"]:
-        event = msgspec.convert({key: one[key] for key in Event.__struct_fields__}, Event)
-        body = _shape(world, opened, event)
+    for event in map(as_event, found):
+        body = _shape(world, opened, event, subjects[event.id])
         if body is not None:
             shapes[event.type].append(body)
     return dict(shapes)
 
 
-def _shape(world: World, connection: Connection, event: Event) -> dict[str, Any] | None:
+def _shape(world: World, connection: Connection, event: Event, subjects: EventSubjects) -> dict[str, Any] | None:
     endpoint = Endpoint(
         id="end_conformance",
         url="https://host.test/hook",
@@ -117,7 +119,7 @@ def _shape(world: World, connection: Connection, event: Event) -> dict[str, Any]
         last_position=0,
         connection=connection.id,
     )
-    return world.integration.hooks.shape_event(connection=connection, event=event, endpoint=endpoint)
+    return world.integration.hooks.shape_event(connection=connection, event=event, endpoint=endpoint, subjects=subjects)
 
 
 async def _happen(world: World) -> None:
