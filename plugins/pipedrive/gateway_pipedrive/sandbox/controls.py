@@ -8,11 +8,12 @@ into a state that the vendor would refuse. Where a company or user is not named,
 import base64
 from typing import Any, Literal
 
+from gateway.sdk.faults import FaultControls
 from gateway_pipedrive.sandbox import conversion, deals, fields, leads, notes, persons
 from gateway_pipedrive.sandbox.calls import Answer, Call, Handler
 from gateway_pipedrive.sandbox.core import Core
 from gateway_pipedrive.sandbox.events import records_of
-from gateway_pipedrive.sandbox.faults import Fault, RequestEntry
+from gateway_pipedrive.sandbox.faults import RequestEntry
 from gateway_pipedrive.sandbox.limits import daily_budget
 from gateway_pipedrive.sandbox.outbox import Attempt
 from gateway_pipedrive.sandbox.shapes import rfc3339
@@ -37,7 +38,7 @@ from gateway_pipedrive.sandbox.state import (
 Json = dict[str, Any]
 
 
-class Controls(Core):
+class Controls(FaultControls, Core):
     """Hands on the sandbox; see the module's docstring."""
 
     # Tenants
@@ -365,56 +366,6 @@ class Controls(Core):
         """Let a company's trial end: every call is answered 402. ``is_open=True`` takes it back."""
         self.company(company_id).is_open = is_open
 
-    # Faults
-
-    def fail_next(
-        self,
-        status: int = 500,
-        n: int = 1,
-        *,
-        headers: dict[str, str] | None = None,
-        body: Any = None,
-        match: str | None = None,
-        method: str | None = None,
-    ) -> None:
-        """Answer the next ``n`` matching calls with an error instead of doing them.
-
-        Args:
-            status: 429, 5xx or any other.
-            n: How many.
-            headers: Such as ``{"retry-after": "120"}`` or an HTTP date, or ``x-ratelimit-reset``.
-            body: An object for JSON, a string for HTML; a plausible one when left out.
-            match: A regular expression over the path.
-            method: The HTTP method.
-        """
-        self.front.faults.append(Fault("fail", n, method, match, status, headers or {}, body))
-
-    def lose_answer(
-        self, n: int = 1, *, match: str | None = None, method: str | None = None, timeout: bool = False
-    ) -> None:
-        """Do the next ``n`` matching calls and lose their answers.
-
-        The client sees ``httpx.ReadError``, or ``httpx.ReadTimeout`` with ``timeout=True`` (in process only; over a
-        socket the connection closes).
-        """
-        self.front.faults.append(Fault("lose", n, method, match, timeout=timeout))
-
-    def cut_answer(self, n: int = 1, *, match: str | None = None, method: str | None = None) -> None:
-        """Do the next ``n`` matching calls and break their answers off in the middle (``RemoteProtocolError``)."""
-        self.front.faults.append(Fault("cut", n, method, match))
-
-    def refuse_connection(self, n: int = 1, *, match: str | None = None, method: str | None = None) -> None:
-        """Break the next ``n`` matching calls before anything is done (``ConnectError`` in process)."""
-        self.front.faults.append(Fault("refuse", n, method, match))
-
-    def delay(self, seconds: float, n: int = 1, *, match: str | None = None, method: str | None = None) -> None:
-        """Do the next ``n`` matching calls and answer late: a client with less patience sees ``ReadTimeout``."""
-        self.front.faults.append(Fault("delay", n, method, match, seconds=seconds))
-
-    def clear_faults(self) -> None:
-        """Forget all faults that have not struck yet."""
-        self.front.faults.clear()
-
     # Webhooks
 
     async def deliver_webhooks(self) -> list[Attempt]:
@@ -505,4 +456,8 @@ def _basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-COMMANDS = frozenset(name for name in vars(Controls) if not name.startswith("_")) - {"company", "user"}
+COMMANDS = frozenset(name for name in {**vars(FaultControls), **vars(Controls)} if not name.startswith("_")) - {
+    "company",
+    "front",
+    "user",
+}

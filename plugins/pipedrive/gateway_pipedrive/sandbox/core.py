@@ -8,7 +8,7 @@ import httpx
 
 from gateway_pipedrive.sandbox import conversion
 from gateway_pipedrive.sandbox.events import Events
-from gateway_pipedrive.sandbox.faults import Front
+from gateway_pipedrive.sandbox.faults import Front, RequestEntry, failure
 from gateway_pipedrive.sandbox.limits import Limits
 from gateway_pipedrive.sandbox.oauth import ALL_SCOPES, OAuthServer
 from gateway_pipedrive.sandbox.outbox import WebhookOutbox
@@ -103,7 +103,7 @@ class Core:
         self._own_http: httpx.AsyncClient | None = None
         self._offset = timedelta(0)
         self._last_origin = "https://oauth.pipedrive.test"
-        self.front = Front(self.now)
+        self.front = Front(self.now, RequestEntry, failure)
         self.begin()
 
     def begin(self) -> None:
