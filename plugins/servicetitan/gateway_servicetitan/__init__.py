@@ -1,0 +1,1 @@
+"""The ServiceTitan integration of the referral gateway."""
