@@ -1,63 +1,63 @@
 """Is somebody a customer already? Asked by e-mail address, from what the account lets us ask.
 
-First the gateway's contact index (``Push.existing``), which is read from the export feeds: customers have no filter by
-e-mail. Then the vendor's own search of contact methods, which is newer by a few minutes and may be closed for a tenant:
-its 403 falls back to the index alone. What either says is read again before it is believed: a customer may have been
-merged, made inactive, or have lost the address since.
+The gateway keeps an index of the contacts (see ``index``), since customers have no filter by e-mail; beside it the
+vendor's own search of contact methods is asked, which is newer by a few minutes and may be closed for a tenant. What
+either says is read again just before a booking is made: a customer may have been merged, made inactive, or have lost
+the address since.
 
 Source: ``vendor/servicetitan.md``, chapters 5.1 and 6.
 """
 
-from gateway.sdk.connection import Connection, Push
+from collections.abc import Iterable
+
+from gateway.sdk.connection import Connection
+from gateway.sdk.errors import NotSupported
 from gateway_schemas.records import RecordRef
 from gateway_servicetitan.client import ServiceTitan
 from gateway_servicetitan.errors import Forbidden
 from gateway_servicetitan.manifest import SEARCH_SCOPE
 from gateway_servicetitan.models import Customer
+from gateway_servicetitan.reads import by_customer
+from gateway_servicetitan.records import customer_ref, emails_of
 
 MOST_MERGES = 5
 """How far a chain of merged customers is followed."""
 
 
-class Existing:
-    """What was found out about an e-mail address.
+async def find_contacts(connection: Connection, email: str) -> list[RecordRef]:
+    """Return the customers with this e-mail address by the vendor's search of contact methods, the oldest first.
 
-    Attributes:
-        customers: Active customers that have it, the oldest first.
-        searched: The vendor's own search was asked; false: it is closed, so the index alone has spoken.
+    How the vendor compares is not documented, so what it finds is compared here, without case and blanks.
+
+    Raises:
+        NotSupported: The scope for it was not granted, or the search is closed for this tenant.
     """
-
-    def __init__(self, customers: list[Customer], *, searched: bool) -> None:
-        self.customers = customers
-        self.searched = searched
-
-
-async def look(connection: Connection, client: ServiceTitan, push: Push) -> Existing:
-    """Return the active customers with the push's e-mail address."""
-    wanted = push.email.casefold()
-    told = [ref.id for ref in (*push.existing, *push.known) if ref.kind == "customer"]
-    found = await _alive(client, told)
-    kept = [one for one in found if await _has_email(client, one, wanted)]
-    if kept:
-        return Existing(kept, searched=False)
-    try:
-        searched = await _searched(connection, client, wanted)
-    except Forbidden:
-        return Existing([], searched=False)
-    return Existing(await _alive(client, searched or []), searched=searched is not None)
-
-
-async def _searched(connection: Connection, client: ServiceTitan, email: str) -> list[str] | None:
-    """Return ids of customers by the vendor's search; ``None`` when the scope for it was not granted."""
     if connection.granted and SEARCH_SCOPE not in connection.granted:
-        return None
-    hits = await client.contact_methods(email)
-    contacts = dict.fromkeys(one.contact_id for one in hits if (one.value or "").strip().casefold() == email)
-    return [customer for contact in contacts for customer in await client.customers_of_contact(contact)]
+        raise NotSupported(f"ServiceTitan's contacts may not be searched: the scope “{SEARCH_SCOPE}” was not granted")
+    client, wanted = ServiceTitan(connection), email.casefold()
+    try:
+        hits = await client.contact_methods(email)
+        contacts = dict.fromkeys(one.contact_id for one in hits if (one.value or "").strip().casefold() == wanted)
+        named = [customer for contact in contacts for customer in await client.customers_of_contact(contact)]
+    except Forbidden as refused:
+        raise NotSupported(f"ServiceTitan's contacts may not be searched: {refused}") from refused
+    return [customer_ref(one.id) for one in await _alive(client, named)]
+
+
+async def still_there(client: ServiceTitan, told: Iterable[RecordRef], email: str) -> list[RecordRef]:
+    """Return which of these customers are active now and have this address, the oldest first; merges are followed."""
+    found = await _alive(client, [ref.id for ref in told if ref.kind == "customer"])
+    contacts = by_customer(await client.contacts_of([str(one.id) for one in found])) if found else {}
+    wanted = email.casefold()
+    return [
+        customer_ref(one.id)
+        for one in found
+        if any(value.casefold() == wanted for value in emails_of(contacts.get(one.id, [])))
+    ]
 
 
 async def _alive(client: ServiceTitan, wanted: list[str]) -> list[Customer]:
-    """Read customers and follow merges; inactive ones are left out, the oldest comes first."""
+    """Read customers and follow merges; inactive ones are left out."""
     alive: dict[int, Customer] = {}
     for _ in range(MOST_MERGES):
         if not wanted:
@@ -66,13 +66,3 @@ async def _alive(client: ServiceTitan, wanted: list[str]) -> list[Customer]:
         alive |= {one.id: one for one in read if one.active is not False and one.merged_to_id is None}
         wanted = [str(one.merged_to_id) for one in read if one.merged_to_id is not None]
     return [alive[number] for number in sorted(alive)]
-
-
-async def _has_email(client: ServiceTitan, customer: Customer, wanted: str) -> bool:
-    contacts = await client.contacts_of([str(customer.id)])
-    return any((one.value or "").strip().casefold() == wanted and one.active is not False for one in contacts)
-
-
-def refs(customers: list[Customer]) -> list[RecordRef]:
-    """Return where these customers are."""
-    return [RecordRef(kind="customer", id=str(one.id)) for one in customers]

@@ -30,7 +30,7 @@ BACK = timedelta(days=1)
 Thing = Literal["customers", "contacts"]
 
 
-class Place(Struct, frozen=True, omit_defaults=True):
+class Place(Struct, frozen=True, omit_defaults=True, tag="changes"):
     """Where the two feeds stand.
 
     Attributes:
@@ -53,13 +53,7 @@ async def poll(client: ServiceTitan, checkpoint: str | None, now: datetime) -> C
     Raises:
         NotSupported: The account does not show its customers.
     """
-    place = read_place(checkpoint, now)
-    try:
-        page = await _page(client, place)
-        records = await _whole(client, place.turn, page)
-    except Forbidden as refused:
-        raise NotSupported(f"ServiceTitan does not show its list of contacts: {refused}") from refused
-    following, at_end = advance(place, page)
+    records, following, at_end = await read(client, read_place(checkpoint, now))
     return ChangePage(
         changes=[
             RecordChange(ref=one.ref, merged_into=one.merged_into, occurred_at=one.updated_at)
@@ -70,6 +64,21 @@ async def poll(client: ServiceTitan, checkpoint: str | None, now: datetime) -> C
         checkpoint=msgspec.json.encode(following).decode(),
         more=not at_end,
     )
+
+
+async def read(client: ServiceTitan, place: Place) -> tuple[list[Record], Place, bool]:
+    """Read one page: customers as they are now, where to go on, and whether both feeds are at their end.
+
+    Raises:
+        NotSupported: The account does not show its customers.
+    """
+    try:
+        page = await _page(client, place)
+        records = await _whole(client, place.turn, page)
+    except Forbidden as refused:
+        raise NotSupported(f"ServiceTitan does not show its list of contacts: {refused}") from refused
+    following, at_end = advance(place, page)
+    return records, following, at_end
 
 
 def read_place(checkpoint: str | None, now: datetime) -> Place:

@@ -202,6 +202,9 @@ MANIFEST = Manifest(
             label="Customers and their contacts",
             interval_seconds=600,
             healthy_interval_seconds=600,
+            contacts=True,
+            # A page is the vendor's to choose and may name thousands of customers, 50 of whom are read in one call.
+            page_seconds=300,
         ),
     ],
     contact_kind="customer",

@@ -10,7 +10,7 @@ from gateway_schemas.connection import VendorAccount
 from gateway_schemas.manifest import Manifest
 from gateway_schemas.records import Field, Option, Record, RecordRef
 from gateway_schemas.sync import ContactPage, ContactSelection
-from gateway_servicetitan import connect, contacts, fields, options, polling, reads, signups, webhooks
+from gateway_servicetitan import connect, contacts, existing, fields, options, polling, reads, signups, webhooks
 from gateway_servicetitan.manifest import MANIFEST
 from gateway_servicetitan.settings import ServiceTitanSettings
 
@@ -91,6 +91,12 @@ async def read_records(connection: Connection, refs: Sequence[RecordRef]) -> lis
 async def find_related(connection: Connection, ref: RecordRef) -> list[Record]:
     """Return the job of a booking; see ``reads.find_related``."""
     return await reads.find_related(connection, ref)
+
+
+@hookimpl
+async def find_contacts(connection: Connection, email: str) -> list[RecordRef]:
+    """Return the customers with an e-mail address; see ``existing.find_contacts``."""
+    return await existing.find_contacts(connection, email)
 
 
 @hookimpl

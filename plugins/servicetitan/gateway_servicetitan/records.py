@@ -61,7 +61,6 @@ def booking_record(booking: Booking, reasons: dict[int, str] | None = None) -> R
         "jobTypeId": _text(booking.job_type_id),
         "priority": booking.priority,
         "status": booking.status,
-        "dismissing_reason": reason if state == DISMISSED else None,
         "job": _text(booking.job_id),
     }
     return Record(
@@ -71,6 +70,7 @@ def booking_record(booking: Booking, reasons: dict[int, str] | None = None) -> R
         created_at=aware(booking.created_on),
         updated_at=aware(booking.modified_on),
         value_ready=False,
+        note=_dismissal(reason) if state == DISMISSED else None,
     )
 
 
@@ -164,6 +164,11 @@ def emails_of(contacts: Sequence[CustomerContact]) -> list[str]:
         if one.type == "Email" and one.active is not False and one.value and one.value.strip()
     ]
     return list({value.casefold(): value for value in reversed(found)}.values())[::-1]
+
+
+def _dismissal(reason: str | None) -> str:
+    why = f": {reason}" if reason else ", and no reason was given"
+    return f"The booking was dismissed in ServiceTitan{why}."
 
 
 def _phone(contacts: Sequence[CustomerContact]) -> str | None:

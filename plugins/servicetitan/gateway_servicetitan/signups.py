@@ -1,9 +1,10 @@
 """Write a signup: one booking, made once, and only for somebody who is no customer yet.
 
-The whole decision is one step of ``push.once``: whether somebody is a customer is asked inside it and remembered with
-it. The vendor knows no idempotency keys and is not known to refuse a repeated external id, so the list of bookings by
-our external id is looked at before *every* create, not only when an earlier attempt is in doubt: an adopted booking is
-better than a second one.
+The whole decision is one step of ``push.once``: what the gateway found out about an e-mail address before the first
+write (``push.existing``) is read again inside it, and the answer is remembered with it. The vendor knows no
+idempotency keys and is not known to refuse a repeated external id, so the list of bookings by our external id is
+looked at before *every* create, not only when an earlier attempt is in doubt: an adopted booking is better than a
+second one.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,14 +18,11 @@ from gateway_servicetitan.bodies import Draft, booking_body
 from gateway_servicetitan.client import ServiceTitan
 from gateway_servicetitan.errors import Forbidden, RefusedInput
 from gateway_servicetitan.models import Named
+from gateway_servicetitan.records import booking_ref
 from gateway_servicetitan.targets import BOOKING
 
 CANNOT_QUALIFY = (
     "A customer with this e-mail address was there already and no booking was created, so this signup cannot qualify."
-)
-NOT_SEARCHED = (
-    "ServiceTitan's own search by e-mail address is closed for this account, and its list of contacts was not read to "
-    "the end yet: whether this is a customer already was not fully checked."
 )
 
 
@@ -67,24 +65,23 @@ class _Signup:
 
     async def _made_before(self, _began: datetime) -> PushedRecord | None:
         found = await self.client.bookings_called(self.draft.body["externalId"])
-        return _record(BOOKING, found[0].id, created=True) if found else None
+        return _booking(found[0].id) if found else None
 
     async def _create(self) -> PushedRecord:
         # Somebody may have become a customer through this very booking, so it is looked for first.
         if (before := await self._made_before(self.connection.now())) is not None:
             return before
         if self.push.duplicates == "skip":
-            found = await existing.look(self.connection, self.client, self.push)
-            if found.customers:
-                self.others = existing.refs(found.customers[1:])
-                return _record("customer", found.customers[0].id, created=False)
-            if not found.searched and not self.push.existing_complete:
-                self.notes.append(NOT_SEARCHED)
+            told = (*self.push.existing, *self.push.known)
+            found = await existing.still_there(self.client, told, self.push.email)
+            if found:
+                self.others = found[1:]
+                return PushedRecord(ref=found[0], how="matched")
         try:
             booking = await self.client.create_booking(self.draft.body)
         except RefusedInput as refused:
             raise await self._explained(refused) from refused
-        return _record(BOOKING, booking.id, created=True)
+        return _booking(booking.id)
 
     async def _explained(self, refused: RefusedInput) -> MappingBroken | Rejected:
         """Tell a choice that is gone from a value that is wrong."""
@@ -107,5 +104,5 @@ class _Signup:
         return MappingBroken(f"{refused} Not there any more: {', '.join(gone)}.", gone) if gone else refused
 
 
-def _record(kind: str, number: int, *, created: bool) -> PushedRecord:
-    return PushedRecord(ref=RecordRef(kind=kind, id=str(number)), how="created" if created else "matched")
+def _booking(number: int) -> PushedRecord:
+    return PushedRecord(ref=booking_ref(number), how="created")

@@ -43,14 +43,15 @@ async def test_a_booking_passes_from_new_to_converted(sandbox, connection, booki
 async def test_a_dismissed_booking_says_why(sandbox, connection, booking):
     sandbox.dismiss_booking(booking.id, sandbox.demo.call_reasons["Out of area"].id)
     record = await only(connection, "booking", booking.id)
-    assert (record.state, record.fields["dismissing_reason"]) == ("dismissed", "Out of area")
+    assert (record.state, record.note) == ("dismissed", "The booking was dismissed in ServiceTitan: Out of area.")
 
 
 async def test_a_dismissal_is_read_without_the_scope_for_its_reason(sandbox, connection, booking):
     sandbox.dismiss_booking(booking.id, sandbox.demo.call_reasons["Out of area"].id)
     sandbox.take_scope("tn.jbce.callreasons:r")
     record = await only(connection, "booking", booking.id)
-    assert (record.state, record.fields.get("dismissing_reason")) == ("dismissed", None)
+    assert record.state == "dismissed"
+    assert "no reason" in record.note
 
 
 async def test_the_job_of_a_booking_is_found_with_its_origin(sandbox, connection, booking):

@@ -1,5 +1,7 @@
 """What a signup writes: one booking with all that was mapped, and none for somebody who is a customer already."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.sdk.errors import MappingBroken, Misconfigured, NotSupported, ReauthRequired, Rejected, RetryLater
@@ -121,9 +123,8 @@ async def test_an_id_that_only_looks_alike_is_not_adopted(sandbox, connection, m
 # --- only new contacts ----------------------------------------------------------------------------------
 
 
-async def test_a_customer_of_the_contact_index_gets_no_booking(sandbox, connection, make_push):
+async def test_a_customer_that_is_known_gets_no_booking(sandbox, connection, make_push):
     ada, _, _ = sandbox.demo.customers
-    sandbox.close_contact_search()
     push = make_push(email="ada@customer.test", existing=(customer(ada.id),))
     result = await push_signup(connection, push)
     assert [(one.ref, one.how) for one in result.records] == [(customer(ada.id), "matched")]
@@ -139,43 +140,15 @@ async def test_a_referrer_who_is_a_customer_is_linked_and_nothing_is_said_of_qua
     assert result.cannot_qualify is None
 
 
-async def test_a_customer_whom_only_the_vendors_search_knows_gets_no_booking(sandbox, connection, make_push):
-    result = await push_signup(connection, make_push(email="ada@customer.test"))
-    assert result.records[0].ref == customer(sandbox.demo.customers[0].id)
-    assert sandbox.bookings() == []
-
-
-async def test_the_search_is_compared_since_it_may_match_a_part(sandbox, connection, make_push):
-    # The sandbox's search finds ada@customer.test by da@customer.test.
-    await push_signup(connection, make_push(email="da@customer.test"))
-    assert len(sandbox.bookings()) == 1
-
-
-async def test_a_closed_search_falls_back_to_the_index(sandbox, connection, make_push):
-    sandbox.close_contact_search()
-    result = await push_signup(connection, make_push(email="ada@customer.test"))
-    assert result.records[0].ref.kind == "booking"
-    assert result.notes == []
-
-
-async def test_without_search_and_before_the_index_is_complete_the_timeline_says_so(sandbox, connection, make_push):
-    sandbox.close_contact_search()
-    result = await push_signup(connection, make_push(existing_complete=False))
-    assert "not fully checked" in result.notes[0]
-
-
-async def test_without_the_scope_the_search_is_not_asked(sandbox, connect, make_push):
-    connection = connect(
-        sandbox, scopes=["tn.crm.bookings:r", "tn.crm.bookings:w", "tn.crm.customers:r", "tn.jpm.jobs:r"]
-    )
-    await push_signup(connection, make_push())
-    assert sandbox.requests(path="/contact-methods") == []
+async def test_a_customer_of_another_campaigns_signup_counts_too(sandbox, connection, make_push):
+    ada = sandbox.demo.customers[0]
+    result = await push_signup(connection, make_push(email="ada@customer.test", known=(customer(ada.id),)))
+    assert result.records[0].ref == customer(ada.id)
 
 
 async def test_a_merged_customer_is_followed_to_its_survivor(sandbox, connection, make_push):
     ada, ben, _ = sandbox.demo.customers
     sandbox.merge_customers(ada.id, ben.id)
-    sandbox.close_contact_search()
     push = make_push(email="ada@customer.test", existing=(customer(ada.id),))
     result = await push_signup(connection, push)
     assert result.records[0].ref == customer(ben.id)
@@ -200,7 +173,8 @@ async def test_several_customers_with_one_address_the_oldest_counts_and_the_othe
 ):
     ada = sandbox.demo.customers[0]
     other = sandbox.add_customer("Ada Again", "ADA@customer.test ")
-    result = await push_signup(connection, make_push(email="ada@customer.test"))
+    push = make_push(email="ada@customer.test", existing=(customer(other.id), customer(ada.id)))
+    result = await push_signup(connection, push)
     assert result.records[0].ref == customer(ada.id)
     assert result.others == [customer(other.id)]
 
@@ -210,7 +184,7 @@ async def test_the_policy_create_asks_nobody(sandbox, connection, make_push):
     push = make_push(email="ada@customer.test", existing=(customer(ada.id),), duplicates="create")
     result = await push_signup(connection, push)
     assert result.records[0].ref.kind == "booking"
-    assert sandbox.requests(path="/contact-methods") == []
+    assert sandbox.requests(path="/customers") == []
 
 
 async def test_who_became_a_customer_through_our_own_booking_keeps_it(sandbox, connection, make_push, clock):
@@ -218,9 +192,9 @@ async def test_who_became_a_customer_through_our_own_booking_keeps_it(sandbox, c
     push = make_push()
     with pytest.raises(Exception, match="no full answer"):
         await push_signup(connection, push)
-    sandbox.convert_booking(sandbox.bookings()[0].id)
+    job = sandbox.convert_booking(sandbox.bookings()[0].id)
     clock.advance(SETTLE)
-    result = await push_signup(connection, push)
+    result = await push_signup(connection, replace(push, existing=(customer(job.customer),)))
     assert result.records[0].ref.kind == "booking"
 
 
