@@ -24,6 +24,7 @@ from rich.console import Console
 from gateway.app import create_app, create_worker, open_services
 from gateway.cli import logs
 from gateway.cli.sandbox import GROUP
+from gateway.flows.connections.app_calls import app_token
 from gateway.settings import Settings
 from gateway.storage import migrate
 from gateway.testing.fake_host import FakeHost
@@ -67,6 +68,7 @@ async def _demo(sandbox: Any, crm: str, *, keep: bool) -> None:
         host = FakeHost()
         await migrate.upgrade(settings.database_url)
         services = await stack.enter_async_context(open_services(settings, environ=story.environ()))
+        story.set_app_url(f"{gateway_url}/v1/inbound/{crm}/{app_token(services, crm)}")
         await stack.enter_async_context(_serving(story.app, vendor_url))
         await stack.enter_async_context(_serving(host.app, host_url))
         await stack.enter_async_context(_serving(create_app(services, worker=create_worker(services)), gateway_url))
@@ -97,29 +99,16 @@ async def tell(teller: "Teller", crm: str, host_url: str) -> None:
     campaign = f"{account}/campaigns/{CAMPAIGN}"
 
     teller.step("The host registers an account and a place for events")
-    await teller.call("PUT", account, {"name": "Acme", "currency": "EUR", "country": "DE"})
+    await teller.call("PUT", account, {"name": "Acme", **story.account})
     endpoint = await teller.call("POST", "/v1/endpoints", {"url": f"{host_url}/webhooks"})
     host.secrets.append(endpoint["secret"])
 
     teller.step("The account connects its CRM")
-    connection = await teller.call("POST", f"{account}/connections", {"integration": crm})
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as browser:
-        await story.connect(connection["next_step"], browser)
-    shown = await teller.until(
-        "the connection is active",
-        lambda: api.get(f"/v1/connections/{connection['id']}"),
-        lambda one: one["state"] == "active",
-    )
-    teller.note(f"connected as {shown['name']} ({shown['identity']})")
-    await teller.until(
-        "changes at the vendor are watched",
-        lambda: api.get(f"/v1/connections/{connection['id']}"),
-        lambda one: one["health"]["webhooks"] == "healthy",
-    )
-    teller.vendor()
+    await connect(teller, account, crm)
 
     teller.step("The host declares a campaign; the account says what a signup creates and what qualifies")
-    reward = {"kind": "percentage", "percent": "10", "cap": "250", "currency": "EUR", "on": "qualification"}
+    currency = story.account["currency"]
+    reward = {"kind": "percentage", "percent": "10", "cap": "250", "currency": currency, "on": "qualification"}
     await teller.call(
         "PUT",
         campaign,
@@ -152,7 +141,7 @@ async def tell(teller: "Teller", crm: str, host_url: str) -> None:
         campaign,
         {
             "role": "referred",
-            "person": {"email": FRIEND, "first_name": "Fred", "last_name": "Friend", "phone": "030 123456"},
+            "person": {"email": FRIEND, "first_name": "Fred", "last_name": "Friend", "phone": story.phone},
             "referrer": {"code": rita["code"]},
             "source": "landing_page",
         },
@@ -201,6 +190,38 @@ async def tell(teller: "Teller", crm: str, host_url: str) -> None:
     if not ledger["balanced"]:
         raise click.ClickException("the ledger does not balance")
     teller.say(f"\n[bold green]One referral, from signup to reward, in {teller.seconds:.1f} s.[/bold green]")
+
+
+async def connect(teller: "Teller", account: str, crm: str) -> None:
+    """Go through the connect steps, whichever the integration has, until the connection is active."""
+    api, story = teller.api, teller.story
+    connection = await teller.call("POST", f"{account}/connections", {"integration": crm})
+    path = f"/v1/connections/{connection['id']}"
+    while connection["state"] != "active":
+        step = connection["next_step"]
+        teller.note(f"{step['title']}: {step['kind']}")
+        for number, sentence in enumerate(step["instructions"], 1):
+            teller.note(f"  {number}. {sentence}")
+        if step["kind"] == "redirect":
+            async with httpx.AsyncClient(timeout=30, trust_env=False) as browser:
+                await story.connect(step, browser)
+            active = "the connection is active"
+            connection = await teller.until(active, lambda: api.get(path), lambda one: one["state"] == "active")
+        elif step["kind"] == "form":
+            body = {"values": dict(story.fill_in(step["step"]))}
+            connection = await teller.call("POST", f"{path}/steps/{step['step']}", body)
+        else:
+            teller.note(f"the operator: {story.let_in()}")
+            connection = await teller.call("POST", f"{path}/approve", {})
+    teller.note(f"connected as {connection['name']} ({connection['identity']})")
+    entry = await teller.call("GET", f"/v1/integrations/{crm}")
+    if "SendsWebhooks" in entry["capabilities"]:
+        await teller.until(
+            "changes at the vendor are watched",
+            lambda: api.get(path),
+            lambda one: one["health"]["webhooks"] == "healthy",
+        )
+    teller.vendor()
 
 
 class Teller:

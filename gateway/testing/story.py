@@ -16,17 +16,33 @@ class Story(Protocol):
     Attributes:
         title: What the story is about, in a few words.
         app: The sandbox's ASGI application.
+        account: Currency and country of the account (``PUT /v1/accounts/{account}``).
+        phone: A friend's telephone number, as people of that country write it.
     """
 
     title: str
     app: Any
+    account: Mapping[str, str]
+    phone: str
 
     def environ(self) -> Mapping[str, str]:
         """Return the plugin's settings that point it at this sandbox."""
         ...
 
     async def connect(self, next_step: Mapping[str, Any], browser: httpx.AsyncClient) -> None:
-        """Do what the customer's administrator clicks: follow the next step of a new connection to its end."""
+        """Do what the customer's administrator clicks: follow a ``redirect`` step of a new connection to its end."""
+        ...
+
+    def fill_in(self, step: str) -> Mapping[str, str]:
+        """Return what the customer's administrator fills into a ``form`` step, found at the vendor."""
+        ...
+
+    def let_in(self) -> str:
+        """Do what the operator does at the vendor before a connection is approved; say it in a sentence."""
+        ...
+
+    def set_app_url(self, url: str) -> None:
+        """Take the URL to which the vendor sends what concerns the app as a whole, one for all customers."""
         ...
 
     def setups(self) -> dict[str, dict[str, Any]]:

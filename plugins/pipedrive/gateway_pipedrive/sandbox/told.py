@@ -13,6 +13,8 @@ class Story:
     """A seeded company whose seller wins a referred customer."""
 
     title = "Pipedrive: a lead becomes a deal, and the deal is won"
+    account: Mapping[str, str] = {"currency": "EUR", "country": "DE"}
+    phone = "030 123456"
 
     def __init__(self, base_url: str, callback_url: str) -> None:
         self._base_url = base_url
@@ -36,6 +38,17 @@ class Story:
         back = await browser.get(page.headers["location"])
         if back.is_error:
             raise RuntimeError(f"the gateway refused the authorisation: {back.text}")
+
+    def fill_in(self, step: str) -> Mapping[str, str]:
+        """Pipedrive asks for nothing to be filled in."""
+        raise NotImplementedError(f"Pipedrive is connected by OAuth alone, there is no form {step!r}")
+
+    def let_in(self) -> str:
+        """Pipedrive needs nobody's approval."""
+        raise NotImplementedError("Pipedrive is connected without an approval")
+
+    def set_app_url(self, url: str) -> None:
+        """Pipedrive tells of an uninstall at the callback URL, and of changes at a URL for each connection."""
 
     def setups(self) -> dict[str, dict[str, Any]]:
         """Return the setup to save for each role: leads for friends, contacts for those who share."""

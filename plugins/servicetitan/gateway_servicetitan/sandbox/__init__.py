@@ -19,6 +19,7 @@ from gateway_servicetitan.sandbox.app import Sandbox, create_app, create_sandbox
 from gateway_servicetitan.sandbox.core import Options
 from gateway_servicetitan.sandbox.demo import Demo
 from gateway_servicetitan.sandbox.outbox import Attempt
+from gateway_servicetitan.sandbox.told import Story, story
 
 __all__ = [
     "Attempt",
@@ -26,7 +27,9 @@ __all__ = [
     "Options",
     "RequestEntry",
     "Sandbox",
+    "Story",
     "create_app",
     "create_sandbox",
     "serve",
+    "story",
 ]
