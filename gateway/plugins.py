@@ -25,6 +25,10 @@ R = TypeVar("R")
 _log = structlog.get_logger()
 
 
+SHARED = frozenset({"webhook_id"})
+"""Hooks that serve calls of every kind, so that they make no capability by themselves."""
+
+
 class Integration:
     """One installed integration: its manifest, settings, and the hooks it implements.
 
@@ -53,7 +57,7 @@ class Integration:
         self.capabilities = frozenset(
             capability.__name__
             for capability in hookspecs.CAPABILITIES
-            if any(self.has(name) for name in hooks_of(capability))
+            if any(self.has(name) for name in hooks_of(capability) if name not in SHARED)
         )
 
     def _check_manifest(self) -> None:

@@ -25,6 +25,7 @@ def test_the_keys_that_doctor_proposes_are_taken(tmp_path):
     host_key, secret_key = (line.rsplit(" ", 1)[1] for line in said.splitlines() if "A good one:" in line)
     settings = {"GATEWAY_DATABASE_URL": url, "GATEWAY_HOST_KEYS": host_key, "GATEWAY_SECRET_KEYS": secret_key}
     settings |= {"GATEWAY_PIPEDRIVE_CLIENT_ID": "id", "GATEWAY_PIPEDRIVE_CLIENT_SECRET": "secret"}
+    settings |= {"GATEWAY_SERVICETITAN_APP_KEY": "ak1.key"}
     assert run("migrate", **settings).exit_code == 0
     answer = run("doctor", **settings)
     assert answer.exit_code == 0, answer.output

@@ -61,6 +61,17 @@ def test_capabilities_are_those_of_the_hooks_that_are_implemented():
     assert Integration("toy", plugin(push_signup=push_signup)).capabilities == {"Describes", "TakesSignups"}
 
 
+def test_naming_messages_offers_no_capability_by_itself():
+    def webhook_id(request):
+        raise NotImplementedError
+
+    def read_app_call(settings, request):
+        raise NotImplementedError
+
+    found = Integration("toy", plugin(webhook_id=webhook_id, read_app_call=read_app_call)).capabilities
+    assert found == {"Describes", "AppCalls"}
+
+
 def test_a_plugin_takes_only_the_parameters_that_it_names():
     def list_options(source):
         return [source]

@@ -3,12 +3,14 @@
 from gateway_schemas.connection import Limitation
 from gateway_schemas.manifest import (
     ConnectStep,
+    ContactSync,
     Credentials,
     Feed,
     Manifest,
     OptionSource,
     RateBudget,
     StepField,
+    SyncRow,
 )
 from gateway_servicetitan.settings import RECEIVED
 from gateway_servicetitan.targets import DUPLICATES, KINDS, TARGETS
@@ -66,13 +68,37 @@ LOGO = (
 )
 """A letter mark of our own."""
 
+NO_WRITE_BACK = (
+    "Referral links are not written back into ServiceTitan: whether a write to a customer's custom fields keeps the "
+    "others is not documented, so that it could delete them. All links are in the list of people here."
+)
+CONTACT_SYNC = ContactSync(
+    rows=[
+        SyncRow(
+            field="first_name",
+            label="First name",
+            to="person.first_name",
+            required=True,
+            why="ServiceTitan keeps one name for each customer; its first word is taken.",
+        ),
+        SyncRow(field="last_name", label="Last name", to="person.last_name", why="The rest of the customer's name."),
+        SyncRow(
+            field="email",
+            label="Email",
+            to="person.email",
+            required=True,
+            why="People are recognised by their e-mail address; the customer's oldest one is taken.",
+        ),
+        SyncRow(field="phone", label="Phone", to="person.phone", why="So that the host can reach them."),
+    ],
+    no_write_back=NO_WRITE_BACK,
+    do_not_mail_field="do_not_mail",
+    page=200,
+    read_units=5,
+)
+
 CANNOT = [
-    Limitation(
-        code="no_links_back",
-        message="Referral links are not written back into ServiceTitan: bookings have no custom fields, and whether a "
-        "write to a customer's custom fields keeps the others is not documented, so that it could delete them. All "
-        "links are in the list of people here.",
-    ),
+    Limitation(code="no_links_back", message=NO_WRITE_BACK),
     Limitation(
         code="booked_by_hand",
         message="When somebody books a job by hand instead of from the booking, ServiceTitan does not tie the two "
@@ -208,6 +234,7 @@ MANIFEST = Manifest(
         ),
     ],
     contact_kind="customer",
+    contact_sync=CONTACT_SYNC,
     read_batch=50,
     # Data is reported to lag one to three minutes behind; nobody documents it for the list by external id.
     settle_seconds=60,

@@ -35,8 +35,8 @@ RULE = {"trigger": "job_status", "parameters": {"status": "Completed"}}
 class World:
     """What a flow test acts on; each helper is something that a person or a platform would do."""
 
-    def __init__(self, database_url: str, clock: Clock, sandbox: Sandbox, network: RoutedTransport, host: FakeHost):
-        self.database_url = database_url
+    def __init__(self, url: str, clock: Clock, sandbox: Sandbox, network: RoutedTransport, host: FakeHost):
+        self.database_url = url
         self.clock = clock
         self.sandbox = sandbox
         self.network = network
