@@ -191,7 +191,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def world(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[World]:
+async def world(database_url: str, clock: Clock) -> AsyncIterator[World]:  # noqa: F811 - the fixture, once a kind
     """One process: gateway, sandbox and fake host."""
     network, host = RoutedTransport(), FakeHost()
     sandbox = create_sandbox(clock=clock.now, http=httpx.AsyncClient(transport=network))
@@ -202,7 +202,7 @@ async def world(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[W
             "host.test": httpx.ASGITransport(host.app),
         }
     )
-    world = World(request.getfixturevalue("database_url"), clock, sandbox, network, host)
+    world = World(database_url, clock, sandbox, network, host)
     await world.start()
     yield world
     await world.stop()
