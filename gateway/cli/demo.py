@@ -24,7 +24,7 @@ from rich.console import Console
 from gateway.app import create_app, create_worker, open_services
 from gateway.cli import logs
 from gateway.cli.sandbox import GROUP
-from gateway.flows.connections.app_calls import app_token
+from gateway.flows.connections.app_calls import app_url
 from gateway.settings import Settings
 from gateway.storage import migrate
 from gateway.testing.fake_host import FakeHost
@@ -68,7 +68,7 @@ async def _demo(sandbox: Any, crm: str, *, keep: bool) -> None:
         host = FakeHost()
         await migrate.upgrade(settings.database_url)
         services = await stack.enter_async_context(open_services(settings, environ=story.environ()))
-        story.set_app_url(f"{gateway_url}/v1/inbound/{crm}/{app_token(services, crm)}")
+        story.set_app_url(app_url(gateway_url, services.vault, crm))
         await stack.enter_async_context(_serving(story.app, vendor_url))
         await stack.enter_async_context(_serving(host.app, host_url))
         await stack.enter_async_context(_serving(create_app(services, worker=create_worker(services)), gateway_url))

@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 import click
 
+from gateway.flows.connections.app_calls import app_url
 from gateway.plugins import Registry, discover
 from gateway.sdk.clock import Clock
 from gateway.settings import Settings, SettingsError, load
 from gateway.storage import migrate, overview
 from gateway.storage.engine import Database, DatabaseMisconfigured
+from gateway.storage.vault import Vault
+from gateway_schemas.manifest import Manifest, OAuth2
 
 
 class Finding(NamedTuple):
@@ -29,7 +32,7 @@ def doctor() -> None:
     findings = list(_settings())
     registry = discover().configure()
     findings += _integrations(registry)
-    findings += asyncio.run(_database())
+    findings += asyncio.run(_database(registry))
     colours = {"ok": "green", "note": "yellow", "mend": "red"}
     for level, text in findings:
         click.echo(click.style(f"{level:<5}", fg=colours[level]) + text)
@@ -76,13 +79,15 @@ def _integrations(registry: Registry) -> Iterator[Finding]:
     for one in registry:
         if one.settings_error is None:
             yield Finding("ok", f"integration {one.key}: {one.manifest.name}, {one.distribution} {one.version}")
-        else:
+        elif any(name.startswith(f"GATEWAY_{one.key.upper()}_") for name in os.environ):
             yield Finding("mend", f"integration {one.key}: {one.settings_error}")
+        else:
+            yield Finding("note", f"integration {one.key} is installed and not set up: {one.settings_error}")
     for broken in registry.quarantined:
         yield Finding("mend", f"integration {broken.key} is quarantined: {broken.reason}")
 
 
-async def _database() -> list[Finding]:
+async def _database(registry: Registry) -> list[Finding]:
     try:
         settings = load(Settings)
         database = await Database.open(settings.database_url, Clock())
@@ -94,13 +99,14 @@ async def _database() -> list[Finding]:
         await migrate.check(database)
         async with database.read() as conn:
             counts = await overview.counts(conn, Clock().now())
+        urls = await _app_urls(settings, database, registry)
     except migrate.SchemaMismatch as error:
         if database.dialect == "sqlite" and await migrate.current(settings.database_url) is None:
             return [Finding("note", "the database is empty: `gateway serve` sets it up at its first start")]
         return [Finding("mend", str(error))]
     finally:
         await database.close()
-    found = [Finding("ok", f"database: {database.dialect}, schema {migrate.head()}")]
+    found = [Finding("ok", f"database: {database.dialect}, schema {migrate.head()}"), *urls]
     parked, held = counts["tasks_parked"][2][""], counts["lanes_held"][2][""]
     if parked:
         found.append(
@@ -109,3 +115,25 @@ async def _database() -> list[Finding]:
     if held:
         found.append(Finding("note", f"{held:.0f} vendor tenants are held: a connection must be authorised again"))
     return found
+
+
+async def _app_urls(settings: Settings, database: Database, registry: Registry) -> list[Finding]:
+    """Say which URL the operator gives to vendors that call us for all customers at one address."""
+    called = [
+        one
+        for one in registry
+        if one.has("verify_app_call") and one.settings_error is None and not _knows_our_callback(one.manifest)
+    ]
+    if not called or not settings.secret_keys:
+        return []
+    vault = Vault(settings.secret_keys)
+    await vault.load(database)
+    return [
+        Finding("note", f"set up at {one.manifest.name}, for webhooks: {app_url(settings.public_url, vault, one.key)}")
+        for one in called
+    ]
+
+
+def _knows_our_callback(manifest: Manifest) -> bool:
+    """Say whether the vendor calls the OAuth callback instead, which is set on the app already."""
+    return isinstance(manifest.auth, OAuth2) and manifest.auth.uninstall_by_callback

@@ -18,6 +18,7 @@ from gateway.storage.engine import AsyncConnection
 from gateway.storage.inbound import Unread
 from gateway.storage.running import Done, Handler, Outcome, TaskRun
 from gateway.storage.tasks import NewTask, Task, insert_tasks
+from gateway.storage.vault import Vault
 from gateway_schemas.records import RecordRef
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +52,16 @@ async def accept_app_call(services: Services, integration_key: str, token: str, 
 
 def app_token(services: Services, integration_key: str) -> str:
     """Return the unguessable end of the URL for calls about the vendor app; the same for as long as the vault lives."""
-    return services.vault.email_hash(f"inbound:{integration_key}")  # a keyed hash; no address has this form
+    return _token(services.vault, integration_key)
+
+
+def app_url(public_url: str, vault: Vault, integration_key: str) -> str:
+    """Return the URL for calls about the vendor app, which the operator gives to the vendor."""
+    return f"{public_url}/v1/inbound/{integration_key}/{_token(vault, integration_key)}"
+
+
+def _token(vault: Vault, integration_key: str) -> str:
+    return vault.email_hash(f"inbound:{integration_key}")  # a keyed hash; no address has this form
 
 
 # --- in the task -----------------------------------------------------------------------------------------
