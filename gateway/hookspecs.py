@@ -250,6 +250,23 @@ class FindsContacts(Protocol):
         ...
 
 
+class FindsReferences(Protocol):
+    """Finds what carries a reference of ours: a daily check tells people of records that were made twice."""
+
+    @hookspec(firstresult=True)
+    async def find_by_reference(self, connection: Connection, reference: str) -> list[RecordRef]:
+        """Return every record that carries the reference of one push (``push.reference``), one call or few.
+
+        Args:
+            connection: An active connection.
+            reference: As it was sent.
+
+        Raises:
+            NotSupported: This account cannot be searched by reference.
+        """
+        ...
+
+
 class ReadsContacts(Protocol):
     """Reads contacts for contact sync."""
 
@@ -298,12 +315,12 @@ class Serves(Protocol):
 
 class Hooks(
     Describes, Connects, ListsFields, TakesSignups, TakesStatuses, SendsWebhooks, AppCalls, Polls, Reads,
-    FindsContacts, ReadsContacts, Observes, Serves, Protocol,
+    FindsContacts, FindsReferences, ReadsContacts, Observes, Serves, Protocol,
 ):  # fmt: skip
     """All capabilities joined: the spec that plugins are checked against."""
 
 
 CAPABILITIES: tuple[type, ...] = (
     Describes, Connects, ListsFields, TakesSignups, TakesStatuses, SendsWebhooks, AppCalls, Polls, Reads,
-    FindsContacts, ReadsContacts, Observes, Serves,
+    FindsContacts, FindsReferences, ReadsContacts, Observes, Serves,
 )  # fmt: skip

@@ -9,12 +9,13 @@ from gateway.flows.people import status
 from gateway.flows.referrals import feeds, inbound, subscriptions, sweep
 from gateway.flows.rewards import rewards
 from gateway.flows.services import Services
-from gateway.flows.signups import push, signup
+from gateway.flows.signups import doubles, push, signup
 from gateway.storage.running import Handler, Periodic
 
 FLOWS = (
     signup,
     push,
+    doubles,
     status,
     inbound,
     app_calls,

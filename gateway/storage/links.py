@@ -118,6 +118,19 @@ async def known_for(conn: AsyncConnection, connection_id: str, email_hash: str |
     return list(once.values())
 
 
+async def made_between(
+    conn: AsyncConnection, since: datetime, until: datetime, limit: int
+) -> list[tuple[str, str, datetime]]:
+    """Return whose records were made in a time, the oldest first: connection, person, and when; people may repeat."""
+    statement = (
+        select(links.c.connection_id, links.c.person_id, links.c.created_at)
+        .where(links.c.created_at >= since, links.c.created_at < until, links.c.how == "created")
+        .order_by(links.c.created_at)
+        .limit(limit)
+    )
+    return [(row.connection_id, row.person_id, row.created_at) for row in await conn.execute(statement)]
+
+
 async def follow_merge(
     conn: AsyncConnection, connection_id: str, record_kind: str, loser: str, survivor: str, now: datetime
 ) -> list[str]:

@@ -456,6 +456,7 @@ links = Table(
     Column("gone_at", UtcTime),
     UniqueConstraint("connection_id", "record_kind", "record_id", "person_id"),
     Index("ix_links_email", "connection_id", "email_hash"),
+    Index("ix_links_created_at", "created_at"),
 )
 
 # --- contact index (storage/contact_index.py) ----------------------------------------------------

@@ -1,6 +1,6 @@
 """The timeline of a person: what happened, in words for people and in a stable word for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import select
 
 from gateway.storage.columns import new_id
-from gateway.storage.engine import AsyncConnection, insert
+from gateway.storage.engine import AsyncConnection, among, insert
 from gateway.storage.tables import timeline
 from gateway_schemas.person import TimelineEntry
 
@@ -27,6 +27,14 @@ class NewEntry(msgspec.Struct, frozen=True):
     kind: str
     text: str
     data: dict[str, Any] = {}
+
+
+async def people_with(conn: AsyncConnection, person_ids: Collection[str], kind: str) -> set[str]:
+    """Return those of these people whose timeline has an entry of a kind."""
+    statement = select(timeline.c.person_id).where(
+        among(conn, timeline.c.person_id, person_ids), timeline.c.kind == kind
+    )
+    return set((await conn.execute(statement)).scalars())
 
 
 async def add(conn: AsyncConnection, entries: Sequence[NewEntry], now: datetime) -> None:

@@ -270,6 +270,10 @@ def plugin(crm: Booked) -> Integration:  # noqa: C901 - one small function a hoo
         await ask(connection, "related", ref)
         return [one for one in crm.jobs.values() if one.origin == ref]
 
+    async def find_by_reference(connection, reference):
+        await ask(connection, "reference", reference)
+        return [RecordRef(kind="booking", id=key) for key, one in crm.bookings.items() if one["reference"] == reference]
+
     async def find_contacts(connection, email):
         await ask(connection, "search", email)
         if not crm.searchable:
@@ -302,6 +306,7 @@ def plugin(crm: Booked) -> Integration:  # noqa: C901 - one small function a hoo
         "verify_app_call": verify_app_call,
         "webhook_id": webhook_id,
         "read_app_call": read_app_call,
+        "find_by_reference": find_by_reference,
     }
     if crm.searchable is not None:
         hooks["find_contacts"] = find_contacts

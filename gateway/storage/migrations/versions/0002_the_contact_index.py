@@ -1,4 +1,4 @@
-"""The contact index, and when the host was reminded of a connection that waits for approval."""
+"""The contact index, when the host was reminded of a connection that waits, and links by the time they were made."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -56,6 +56,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("seen_emails", schema=None) as batch_op:
         batch_op.create_index("ix_seen_emails_record", ["index_id", "record_id", "email_hash"], unique=False)
+    with op.batch_alter_table("links", schema=None) as batch_op:
+        batch_op.create_index("ix_links_created_at", ["created_at"], unique=False)
     with op.batch_alter_table("connections", schema=None) as batch_op:
         batch_op.add_column(sa.Column("reminded_at", sa.BigInteger(), nullable=True))
 
@@ -63,5 +65,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     with op.batch_alter_table("connections", schema=None) as batch_op:
         batch_op.drop_column("reminded_at")
+    with op.batch_alter_table("links", schema=None) as batch_op:
+        batch_op.drop_index("ix_links_created_at")
     for table in ("seen_emails", "seen_contacts", "contact_walks", "contact_indexes"):
         op.drop_table(table)
