@@ -110,7 +110,7 @@ async def _database(registry: Registry) -> list[Finding]:
     parked, held = counts["tasks_parked"][2][""], counts["lanes_held"][2][""]
     if parked:
         found.append(
-            Finding("note", f"{parked:.0f} tasks are parked: a mapping needs attention, see docs/troubleshooting.md")
+            Finding("note", f"{parked:.0f} tasks are parked: see *A signup is parked* in docs/troubleshooting.md")
         )
     if held:
         found.append(Finding("note", f"{held:.0f} vendor tenants are held: a connection must be authorised again"))

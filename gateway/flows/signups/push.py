@@ -28,8 +28,8 @@ from gateway.storage.timeline import NewEntry
 __all__ = ["handlers", "replay_push"]
 
 STILL_WAITING = (
-    "It is on its way already: it goes out by itself. If it is parked, mend the setup that its timeline names, or"
-    " re-authorise the connection."
+    "It is on its way already: it goes out by itself. If it is parked, its timeline says what it waits for: mend the"
+    " setup that it names, or re-authorise the connection."
 )
 """Why a signup that waits is not sent again."""
 
