@@ -33,7 +33,7 @@ async def counts(conn: AsyncConnection, now: datetime) -> Gauges:
     return {
         "tasks_waiting": ("Tasks that wait, by kind", "kind", dict(waiting.all())),
         "tasks_running": ("Tasks that run", None, {"": running or 0}),
-        "tasks_parked": ("Tasks parked until a mapping is repaired or a contact index is complete", None, {"": parked or 0}),
+        "tasks_parked": ("Tasks parked for a mapping or a contact index", None, {"": parked or 0}),
         "tasks_oldest_due_seconds": (
             "How long the oldest due task has waited",
             None,
