@@ -158,7 +158,10 @@ class AutomationDriver(Driver, Protocol):
     """What the driver of an automation says beside."""
 
     def samples(self, event_type: str) -> str | None:
-        """Return the path, below ``/v1/apps/{integration}/``, of samples of an event type; ``None`` where none are."""
+        """Return the path, below ``/v1/apps/{integration}/``, of samples of an event type.
+
+        ``None``: none shows them by event type; what the host makes for the plugin's routes is looked at.
+        """
         ...
 
 
@@ -183,6 +186,14 @@ class NoVendor:
     async def deliver(self) -> int:
         """There are no webhooks."""
         return 0
+
+    def registered(self) -> Sequence[str]:
+        """Nothing of ours stands anywhere."""
+        return ()
+
+    def samples(self, _event_type: str) -> str | None:
+        """No path is known."""
+        return None
 
     def __getattr__(self, name: str) -> Any:
         """Refuse everything else in words."""

@@ -56,7 +56,7 @@ async def shapes_events_alike(stage: Stage) -> None:
     async with connected(stage) as (world, connection):
         shapes = await _shapes_by_type(world, connection)
         expect(shapes, "shape_event left every event out")
-        for event_type, bodies in shapes.items():
+        for (event_type, _), bodies in shapes.items():
             keys = [_keys(body) for body in bodies]
             differing = sorted({key for some in keys for key in some ^ keys[0]})
             expect(not differing, f"{event_type}: some events have these keys and some do not: {differing}")
@@ -70,25 +70,33 @@ async def samples_look_like_events(stage: Stage) -> None:
         shapes = await _shapes_by_type(world, connection)
         key = {scope: await _key(world, scope) for scope in SCOPES}
         scopes = {route.path.strip("/"): route.scope for route in world.integration.hooks.routes()}
-        for event_type, bodies in shapes.items():
+        for (event_type, role), bodies in shapes.items():
             path = cast("AutomationDriver", world.driver).samples(event_type)
-            if path is None:
-                continue
-            scope = scopes.get(path.partition("?")[0].strip("/"), SCOPES[-1])
-            samples = await world.call(
-                "GET",
-                f"/v1/apps/{world.subject.key}/{path.lstrip('/')}",
-                headers={"authorization": f"Bearer {key[scope]}"},
-            )
+            if path is None:  # no route of its own shows them: what its routes would be given by the host
+                async with world.services.database.read() as conn:
+                    row = await connections.get(conn, connection)
+                assert row is not None
+                opened = await open_connection(world.services, row)
+                samples = await opened.host.sample_bodies([event_type], filters={"role": role})
+            else:
+                scope = scopes.get(path.partition("?")[0].strip("/"), SCOPES[-1])
+                samples = await world.call(
+                    "GET",
+                    f"/v1/apps/{world.subject.key}/{path.lstrip('/')}",
+                    headers={"authorization": f"Bearer {key[scope]}"},
+                )
             compared += len(samples)
             for sample in samples:
                 differing = sorted(_keys(sample) ^ _keys(bodies[0]))
                 expect(not differing, f"{event_type}: samples and events differ in {differing}")
-        expect(compared, "the driver names no samples")
+        expect(compared, "there are no samples of what was shaped")
 
 
-async def _shapes_by_type(world: World, connection: str) -> dict[str, list[dict[str, Any]]]:
-    """Let things happen to people of whom much and little is known; return what is made of each event."""
+async def _shapes_by_type(world: World, connection: str) -> dict[tuple[str, str | None], list[dict[str, Any]]]:
+    """Let things happen to people of whom much and little is known; return what is made of each event.
+
+    By the type of the event and, where its data names one, the role: a subscription is filtered by both.
+    """
     await _happen(world)
     async with world.services.database.read() as conn:
         row = await connections.get(conn, connection)
@@ -97,11 +105,11 @@ async def _shapes_by_type(world: World, connection: str) -> dict[str, list[dict[
     async with world.services.database.read() as conn:
         found = await events.recent_of(conn, row.account_id, get_args(EventType), limit=200)
     subjects = await of_events(world.services, found)
-    shapes: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    shapes: dict[tuple[str, str | None], list[dict[str, Any]]] = defaultdict(list)
     for event in map(as_event, found):
         body = _shape(world, opened, event, subjects[event.id])
         if body is not None:
-            shapes[event.type].append(body)
+            shapes[event.type, event.data.get("role")].append(body)
     return dict(shapes)
 
 
