@@ -119,7 +119,7 @@ async def reauthorise(
     """Authorise a connection again: answers with where to go, or the form to fill in; until then it stays as it is."""
     row = await _row(caller, services, connection, "manage")
     started = await connect.reauthorise(services, row, data.return_url if data is not None else None)
-    return shown(services, started.row, state=started.state or "")
+    return shown(services, started.row, state=started.state or "", key=started.key)
 
 
 @delete("/v1/connections/{connection:str}", status_code=200, tags=TAGS)

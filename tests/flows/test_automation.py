@@ -109,6 +109,19 @@ async def test_a_key_that_is_revoked_alone_stops_and_the_connection_stays(gatewa
     assert (await gateway.begin(integration="relay", expect=200))["state"] == "active"
 
 
+async def test_a_key_that_was_lost_is_replaced_without_a_pause(gateway, key):
+    connection = (await gateway.call("GET", "/v1/accounts/acme/connections"))["data"][0]["id"]
+    again = await gateway.call("POST", f"/v1/connections/{connection}/reauthorise")
+    assert (again["state"], again["key"]["scopes"]) == ("active", ["relay"])
+    await listen(gateway, again["key"]["key"])
+    await listen(gateway, key, expect=200)
+    first = (await gateway.call("GET", "/v1/accounts/acme/keys"))[0]["id"]
+    await gateway.call("DELETE", f"/v1/accounts/acme/keys/{first}")
+    await listen(gateway, key, expect=401)
+    receipt = await gateway.call("DELETE", f"/v1/connections/{connection}")
+    assert "The account key was revoked." in receipt["removed"]
+
+
 async def test_disconnecting_leaves_other_keys_alone(gateway, key):
     other = await gateway.call("POST", "/v1/accounts/acme/keys", {"name": "shop", "scopes": ["read"]}, expect=201)
     mine = (await gateway.call("GET", "/v1/accounts/acme/connections"))["data"][0]["id"]

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from gateway.errors import Refused, not_found
+from gateway.flows.access import new_key
 from gateway.flows.connections.connect_steps import (
     AUTHORISATION_LIFE,
     EVENT_OF_STATE,
@@ -35,6 +36,7 @@ from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway_schemas.account import Key
 from gateway_schemas.connection import ConnectInput, ConnectionState
+from gateway_schemas.manifest import AccountKey
 
 __all__ = [
     "Started",
@@ -215,6 +217,9 @@ async def _go_on(
 async def reauthorise(services: Services, row: ConnectionRow, return_url: str | None = None) -> Started:
     """Begin to authorise a connection again; it stays in its state until that is done.
 
+    Where connecting made an account key, this makes another one, for a person who lost it; the others go on until they
+    are revoked.
+
     Raises:
         Refused: ``wrong_state`` unless it is active or needs re-authorisation.
     """
@@ -228,7 +233,12 @@ async def reauthorise(services: Services, row: ConnectionRow, return_url: str | 
         fresh = await connections.get(conn, row.id)
         if fresh is None or fresh.state not in ("active", "needs_reauth"):
             return wrong_state(fresh or row, "It can be authorised again once it was connected")
-        return await authorise_again(conn, integration, fresh, state, return_url, now)
+        begun = await authorise_again(conn, integration, fresh, state, return_url, now)
+        if not isinstance(integration.manifest.auth, AccountKey):
+            return begun
+        stored, shown = new_key(fresh.account_id, integration.manifest.name, [integration.key], now)
+        await accounts.add_key(conn, stored)
+        return msgspec.structs.replace(begun, key=shown)
 
     started = await services.database.writer.run(write)
     if isinstance(started, Refused):
