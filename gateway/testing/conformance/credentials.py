@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from gateway.plugins import Integration
 from gateway.testing.conformance.rules import Stage, expect, rule
-from gateway.testing.conformance.scenes import arrive, connected, prepare, sign_up, targets_of
+from gateway.testing.conformance.scenes import arrive, connected, prepare, reauthorise, sign_up, targets_of
 from gateway.testing.wire import Fault
 from gateway.testing.world import World
 
@@ -40,16 +40,9 @@ async def asks_to_reauthorise(stage: Stage) -> None:
         told = len(world.host.of_type("connection.needs_reauth"))
         expect(told == 1, f"the host was told {told} times that it must be authorised again")
         world.wire.mend()
-        await _reauthorise(world, connection)
+        await reauthorise(world, connection)
         await arrive(world, person, "refused@example.com", "after it was authorised again")
         await arrive(world, later, "meanwhile@example.com", "a signup that came meanwhile")
-
-
-async def _reauthorise(world: World, connection: str) -> None:
-    shown = await world.call("POST", f"/v1/connections/{connection}/reauthorise", {})
-    while shown["next_step"] is not None:
-        shown = await world.take_step(shown)
-    expect(shown["state"] == "active", f"authorised again, the connection is {shown['state']}, not active")
 
 
 @rule("bronze", applies=_authorised)

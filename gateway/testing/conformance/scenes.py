@@ -44,6 +44,18 @@ async def sign_up(world: World, campaign: str, email: str, **more: Any) -> str:
     return str((await world.signup(campaign=campaign, email=email, **more))["person"])
 
 
+async def reauthorise(world: World, connection: str) -> None:
+    """Authorise a connection again, as people would.
+
+    Raises:
+        Broken: It is not active afterwards.
+    """
+    shown = await world.call("POST", f"/v1/connections/{connection}/reauthorise", {})
+    while shown["next_step"] is not None:
+        shown = await world.take_step(shown)
+    expect(shown["state"] == "active", f"authorised again, the connection is {shown['state']}, not active")
+
+
 async def arrive(world: World, person: str, email: str, what: str) -> None:
     """Wait until a signup is in the CRM, and look whether it is there once.
 

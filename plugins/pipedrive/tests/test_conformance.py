@@ -1,8 +1,6 @@
-"""Pipedrive keeps the rules of the conformance suite, on both databases."""
+"""Pipedrive keeps the rules of the conformance suite (on PostgreSQL: ``tests/conformance/test_plugins.py``)."""
 
 from pathlib import Path
-
-import pytest
 
 from gateway.testing import IntegrationConformance
 
@@ -12,8 +10,3 @@ class TestConformance(IntegrationConformance):
 
     integration = "pipedrive"
     readme = Path(__file__).parents[1] / "README.md"
-
-    @pytest.fixture
-    def conformance_database_url(self, database_url: str) -> str:
-        """Once on each kind of database."""
-        return database_url
