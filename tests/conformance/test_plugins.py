@@ -15,3 +15,7 @@ class OnPostgresql(IntegrationConformance):
 
 class TestPipedrive(OnPostgresql):
     integration = "pipedrive"
+
+
+class TestServiceTitan(OnPostgresql):
+    integration = "servicetitan"

@@ -3,8 +3,13 @@
 from typing import cast
 
 import gateway_pipedrive.sandbox
+import gateway_servicetitan.sandbox
 from gateway.testing.driver import Driver, MakesDriver
 from gateway_pipedrive.sandbox import PipedriveDriver
+from gateway_servicetitan.sandbox import ServiceTitanDriver
 
 pipedrive: Driver = cast("PipedriveDriver", None)
 makes: MakesDriver = gateway_pipedrive.sandbox
+
+servicetitan: Driver = cast("ServiceTitanDriver", None)
+servicetitan_makes: MakesDriver = gateway_servicetitan.sandbox

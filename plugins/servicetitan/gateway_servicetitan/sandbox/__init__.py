@@ -18,6 +18,7 @@ from gateway.sdk.faults import RequestEntry
 from gateway_servicetitan.sandbox.app import Sandbox, create_app, create_sandbox, serve
 from gateway_servicetitan.sandbox.core import Options
 from gateway_servicetitan.sandbox.demo import Demo
+from gateway_servicetitan.sandbox.driver import ServiceTitanDriver, driver
 from gateway_servicetitan.sandbox.outbox import Attempt
 from gateway_servicetitan.sandbox.told import Story, story
 
@@ -27,9 +28,11 @@ __all__ = [
     "Options",
     "RequestEntry",
     "Sandbox",
+    "ServiceTitanDriver",
     "Story",
     "create_app",
     "create_sandbox",
+    "driver",
     "serve",
     "story",
 ]
