@@ -36,7 +36,7 @@ LONGEST_WAIT_SECONDS = 5.0
 
 
 def reserve_of(limits: RateBudget | None, daily: int | None, percent: int) -> int:
-    """Return the units of a day that bulk work leaves alone.
+    """Return the units of a day that bulk work leaves alone: those of people who wait, and those of signups.
 
     Args:
         limits: Of the manifest.
@@ -45,7 +45,7 @@ def reserve_of(limits: RateBudget | None, daily: int | None, percent: int) -> in
     """
     if limits is None or daily is None:
         return 0
-    return round(daily * max(limits.reserve_share, percent / 100))
+    return round(daily * min(0.95, limits.reserve_share + percent / 100))
 
 
 class BudgetMemory:
@@ -100,22 +100,32 @@ class LaneMeter:
         day = await self._today()
         now = self._services.clock.now()
         self._check_day(day, cost, now)
-        if self._purpose == "person" or self._memory is None:
-            await self._take_interactive()
-        else:
-            await self._take_named(self._memory, window)
-            if self._purpose == "bulk":
-                await self._take_bulk(self._memory)
-            await self._take_burst(self._memory)
-        day.count(cost, background=self._background)
+        day.count(cost, background=self._background)  # before any wait: others who ask meanwhile see it
+        day.begin(cost, now)
+        try:
+            await self._take_windows(window)
+        except OverBudget:
+            day.count(-cost, background=self._background)
+            day.end(cost)
+            raise
         if day.is_worth_telling(now):
             await tell(self._services, self._lane)
+
+    async def _take_windows(self, window: str | None) -> None:
+        if self._purpose == "person" or self._memory is None:
+            await self._take_interactive()
+            return
+        await self._take_named(self._memory, window)
+        if self._purpose == "bulk":
+            await self._take_bulk(self._memory)
+        await self._take_burst(self._memory)
 
     def after(self, response: httpx.Response, cost: int) -> None:
         """Learn the day's limit and what is left from the vendor's headers."""
         now = self._services.clock.now()
         day = self._services.memory(BudgetMemory).days.get((self._lane, day_of(now)))
         if day is not None:
+            day.end(cost)
             day.learn(_number(response, self._budget.limit_header), _number(response, self._budget.remaining_header))
 
     async def _today(self) -> DailyUse:

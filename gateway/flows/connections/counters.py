@@ -8,6 +8,9 @@ from gateway.storage.budgets import BudgetRow
 
 TELL_EVERY = timedelta(seconds=10)
 TELL_UNITS = 200
+UNANSWERED_AFTER = timedelta(seconds=60)
+"""A call that was not answered for so long is not under way any more: no answer tells when it failed."""
+
 NETWORK_MARGIN = 1.1
 """The window is kept a little longer than the vendor's, since calls do not arrive as evenly as they left."""
 
@@ -97,6 +100,7 @@ class DailyUse:
         self.limit: int | None = None
         self.remaining: int | None = None
         self.probed_at: datetime | None = None
+        self._under_way: deque[tuple[datetime, int]] = deque()
 
     def left(self, manifest_daily: int | None) -> int | None:
         """Return the units left of the day; ``None`` when the vendor counts none that we know of."""
@@ -112,17 +116,31 @@ class DailyUse:
         return self.limit or self.row.daily_limit or manifest_daily
 
     def count(self, cost: int, *, background: Background | None = None) -> None:
-        """Count a call that is about to be made."""
+        """Count a call that is about to be made; a negative cost gives back what was not used."""
         self.used += cost
         self.background += cost if background is not None else 0
         self.sweeps += cost if background == "sweep" else 0
         if self.remaining is not None:
             self.remaining -= cost
 
+    def begin(self, cost: int, now: datetime) -> None:
+        """Note a call that is under way: an answer that comes meanwhile does not know of it yet."""
+        while self._under_way and now - self._under_way[0][0] > UNANSWERED_AFTER:
+            self._under_way.popleft()
+        self._under_way.append((now, cost))
+
+    def end(self, cost: int) -> None:
+        """Note that a call was answered."""
+        for place, (_, begun) in enumerate(self._under_way):
+            if begun == cost:
+                del self._under_way[place]
+                return
+
     def learn(self, limit: int | None, remaining: int | None) -> None:
-        """Believe the vendor's headers: they count what others use too."""
+        """Believe the vendor's headers: they count what others use too, but not our calls that are under way."""
         self.limit = limit if limit is not None else self.limit
-        self.remaining = remaining if remaining is not None else self.remaining
+        if remaining is not None:
+            self.remaining = remaining - sum(cost for _, cost in self._under_way)
         if remaining is not None and remaining > 0:
             self.probed_at = None
 
