@@ -19,6 +19,7 @@ from gateway.cli import (
     sandbox,
     schema,
     serve,
+    sync,
 )
 from gateway.errors import Refused
 from gateway.settings import SettingsError
@@ -47,6 +48,7 @@ for command in (
     export.export_schemas,
     erase.erase,
     rewrap.rewrap,
+    sync.sync,
 ):
     cli.add_command(command)
 

@@ -18,22 +18,26 @@ from typing import Any
 
 import click
 import httpx
+import msgspec
 import uvicorn
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway.app import create_app, create_worker, open_services
-from gateway.cli import logs
+from gateway.cli import logs, sync
 from gateway.cli.sandbox import GROUP
 from gateway.flows.connections.app_calls import app_url
 from gateway.settings import Settings
 from gateway.storage import migrate
 from gateway.testing.fake_host import FakeHost
 from gateway.testing.story import Story
+from gateway_schemas.sync import Sync
 
 FOLDER = Path("gateway-demo")
 ACCOUNT, CAMPAIGN = "acme", "spring-referrals"
 REFERRER, FRIEND = "rita@referrer.test", "fred@friend.test"
 PATIENCE_SECONDS = 30.0
+CONTACTS = 40
 
 
 @click.command()
@@ -129,6 +133,9 @@ async def tell(teller: "Teller", crm: str, host_url: str) -> None:
     teller.note(f"preview: {' then '.join(one['method'] + ' ' + one['path'] for one in preview['requests'])}")
     teller.story.calls()
 
+    if hasattr(story, "fill_contacts"):
+        await tell_sync(teller, campaign)
+
     teller.step("Rita signs up to share")
     rita = await teller.signup(
         campaign, {"role": "referrer", "person": {"email": REFERRER, "first_name": "Rita", "last_name": "Referrer"}}
@@ -222,6 +229,41 @@ async def connect(teller: "Teller", account: str, crm: str) -> None:
             lambda one: one["health"]["webhooks"] == "healthy",
         )
     teller.vendor()
+async def tell_sync(teller: "Teller", campaign: str) -> None:
+    """Make every contact of the CRM a referrer, with a progress bar, and look at the link in the CRM."""
+    teller.step("Every contact of the CRM becomes a referrer")
+    teller.note(teller.story.fill_contacts(CONTACTS))
+    asked = {"use_suggested": True}
+    told = await teller.call("POST", f"{campaign}/syncs/estimate", asked)
+    for sentence in told["sentences"]:
+        teller.note(sentence)
+    started = await teller.call("POST", f"{campaign}/syncs", asked)
+    began = time.monotonic()
+    with Progress(TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn()) as bars:
+        reading, writing = bars.add_task("read", total=None), bars.add_task("written back", total=None)
+        while True:
+            shown = msgspec.convert((await teller.api.get(f"{campaign}/syncs/{started['id']}")).json(), Sync)
+            sync.draw(bars, reading, writing, shown)
+            if shown.state != "running":
+                break
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                raise click.ClickException(f"the contact sync is not done yet: {shown.phase}, {shown.progress}")
+            await asyncio.sleep(0.1)
+    if shown.state != "completed":
+        raise click.ClickException(f"the contact sync needs attention: {shown.message}")
+    said = shown.progress
+    skipped = ", ".join(f"{reason} {number}" for reason, number in said.skipped.items())
+    teller.note(f"{said.imported} referrers, {said.written} written back, skipped: {skipped or 'none'}")
+    email = "customer1@customer.test"
+    if shown.write_back:
+        link = teller.story.contact_shows(email, "Referral Link")
+        if link is None:
+            raise click.ClickException(f"the CRM does not show the link of {email}")
+        teller.note(f"the CRM shows beside {email}: Referral Link {link}")
+    else:
+        teller.note(shown.no_write_back or "")
+    teller.story.calls()
+    teller.story.webhooks()
 
 
 class Teller:

@@ -53,6 +53,17 @@ class Story(Protocol):
         """Do what the sales people do in the CRM, and say each step in a sentence."""
         ...
 
+    def fill_contacts(self, number: int) -> str:
+        """Put so many contacts into the CRM, with addresses ``customer1@customer.test`` and on; say it in a sentence.
+
+        Left out by a sandbox without contacts: the demo then tells no contact sync.
+        """
+        ...
+
+    def contact_shows(self, email: str, label: str) -> str | None:
+        """Return what people see in the custom field ``label`` of a contact; ``None`` where it shows nothing."""
+        ...
+
     def calls(self) -> list[str]:
         """Return the calls that the sandbox took since the last time, one line each."""
         ...

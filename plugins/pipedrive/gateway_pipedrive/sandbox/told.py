@@ -77,6 +77,22 @@ class Story:
         self._sandbox.win_deal(deal.id)
         yield f"the deal is won at {value} EUR"
 
+    def fill_contacts(self, number: int) -> str:
+        """Put more customers into the CRM, and say so."""
+        for one in range(1, number + 1):
+            self._sandbox.add_person(f"Customer {one}", f"customer{one}@customer.test")
+        return f"{number} more customers are in the CRM, one of all without an e-mail address"
+
+    def contact_shows(self, email: str, label: str) -> str | None:
+        """Return what people see in a custom field of a contact."""
+        company = self._sandbox.company()
+        code = next(one.code for one in company.custom_fields("person") if one.name == label)
+        for one in company.persons.values():
+            if email in {entry["value"].lower() for entry in one.emails}:
+                shown = one.custom_fields.get(code)
+                return None if shown is None else str(shown)
+        return None
+
     def calls(self) -> list[str]:
         """Return the calls taken since the last time."""
         new, self._told_calls = self._sandbox.front.log[self._told_calls :], len(self._sandbox.front.log)
