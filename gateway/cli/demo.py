@@ -229,6 +229,8 @@ async def connect(teller: "Teller", account: str, crm: str) -> None:
             lambda one: one["health"]["webhooks"] == "healthy",
         )
     teller.vendor()
+
+
 async def tell_sync(teller: "Teller", campaign: str) -> None:
     """Make every contact of the CRM a referrer, with a progress bar, and look at the link in the CRM."""
     teller.step("Every contact of the CRM becomes a referrer")
