@@ -7,6 +7,7 @@ the lease.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -74,7 +75,7 @@ class Worker:
             process_id: Shown as the owner of lanes; made unique here.
             limits: How much one lane may use.
             periodic: Work with a schedule.
-            max_running: Tasks at work in this process at one time.
+            max_running: Tasks at work in this process at one time, of each pool of lanes.
             lease_seconds: How long a lane stays ours without renewal. Renewed every third of it.
             grace_seconds: How long ``stop`` waits for tasks at work before it breaks them off.
         """
@@ -85,7 +86,7 @@ class Worker:
         self._periodic = {schedule.key: schedule for schedule in periodic}
         self._max_running = max_running
         self._grace_seconds = grace_seconds
-        self._working = 0
+        self._working: Counter[str] = Counter()  # by pool
         self._look = True  # lanes may be free, or ours may have new work
         self._wake = asyncio.Event()
         self._schedules_ensured = False
@@ -201,7 +202,7 @@ class Worker:
         before = time.monotonic()
         self._look = await self._holdings.claim() or self._look
         took = time.monotonic() - before
-        full = self._working >= self._max_running
+        full = self._working["vendor"] >= self._max_running
         return before + (POLL_SECONDS if full else max(LOOK_SECONDS, 10 * took))
 
     async def _keep_listening(self, hints: Hints | None) -> Hints | None:
@@ -259,9 +260,12 @@ class Worker:
         """Take due tasks of all lanes that have room, in turns, and start them; return how many."""
         held = self._holdings.lanes
         lanes_with_room = [lane for lane in held.values() if lane.room > 0]
-        rooms = [(lane.room, lane.limits.weight) for lane in lanes_with_room]
-        shares = share_out(rooms, self._max_running - self._working)
-        turns = {lane: share for lane, share in zip(lanes_with_room, shares, strict=True) if share > 0}
+        turns: dict[OwnedLane, int] = {}
+        for pool in sorted({lane.limits.pool for lane in lanes_with_room}):
+            compete = [lane for lane in lanes_with_room if lane.limits.pool == pool]
+            rooms = [(lane.room, lane.limits.weight) for lane in compete]
+            shares = share_out(rooms, self._max_running - self._working[pool])
+            turns |= {lane: share for lane, share in zip(compete, shares, strict=True) if share > 0}
         if not turns:
             return 0
         for lane in turns:  # before the look, so that what comes in meanwhile is not overlooked
@@ -293,7 +297,7 @@ class Worker:
 
     def _start(self, lane: OwnedLane, task: Task) -> None:
         lane.working += 1
-        self._working += 1
+        self._working[lane.limits.pool] += 1
         if task.exclusive_key is not None:
             lane.exclusive.add(task.exclusive_key)
         lane.running[task.id] = asyncio.create_task(self._execute(lane, task), name=task.id)
@@ -308,7 +312,7 @@ class Worker:
                 outcome, status = await _attempt(run, handler)
             finally:
                 lane.working -= 1
-                self._working -= 1
+                self._working[lane.limits.pool] -= 1
                 self._wake.set()
             duration_ms = round((time.monotonic() - started) * 1000)
             end = partial(end_attempt, run, lease=lane.lease, duration_ms=duration_ms)

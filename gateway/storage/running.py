@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -123,6 +123,8 @@ class LaneLimits(msgspec.Struct, frozen=True):
     concurrency: int = 16
     weight: int = 1
     """Tasks that the lane may start in its turn while lanes compete for the process."""
+    pool: Literal["vendor", "own"] = "vendor"
+    """Lanes of one pool compete with each other alone: slow vendors must not hold up what we tell the host."""
 
 
 class LostLease(Exception):

@@ -604,6 +604,23 @@ async def test_concurrency_of_a_lane_and_of_the_process_are_kept(queue, new_task
     assert gate.most <= 6
 
 
+async def test_vendors_that_are_slow_hold_up_nothing_of_our_own(queue, new_task):
+    gate = Gate()
+    await queue.store(*(new_task(f"push{lane}", lane=f"vendor:{lane}") for lane in range(9)))
+    limits = {"endpoint:1": LaneLimits(pool="own")}
+    async with Running(
+        make_worker(queue, gate.handler, limits=lambda lane: limits.get(lane, LaneLimits()), max_running=3)
+    ):
+        async with asyncio.timeout(10):
+            while len(gate.inside) < 3:
+                gate.changed.clear()
+                await gate.changed.wait()
+        full = set(gate.inside)
+        await queue.store(new_task("event", lane="endpoint:1"))
+        await gate.until({*full, "event"})
+        gate.open.set()
+
+
 async def test_lanes_take_turns_by_weight(queue, new_task):
     await queue.store(*(new_task(f"{lane}{i}", lane=lane) for lane in "abc" for i in range(12)))
     handler = Recorder()

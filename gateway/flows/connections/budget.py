@@ -242,8 +242,9 @@ def lane_limits(services: Services) -> Callable[[str], LaneLimits]:
 
     def limits(lane: str) -> LaneLimits:
         kind, _, rest = lane.partition(":")
-        integration = rest.partition(":")[0] if kind == "vendor" else ""
-        return by_integration.get(integration, LaneLimits())
+        if kind != "vendor":  # endpoints, and the gateway's own work
+            return LaneLimits(pool="own")
+        return by_integration.get(rest.partition(":")[0], LaneLimits())
 
     return limits
 

@@ -1,0 +1,128 @@
+"""The CRMs that a run of faults can push into: one class each, over the sandbox behind ``gateway.sandboxes``.
+
+A second CRM needs the methods of ``Crm`` and a line in ``CRMS``; nothing else here names a vendor.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+import httpx
+
+from .history import Record
+
+
+class Crm(Protocol):
+    """One vendor with any number of tenants, one an account.
+
+    Attributes:
+        app: Its ASGI application.
+        expected: Which record kinds a signup of each role makes.
+    """
+
+    app: Any
+    expected: dict[str, list[str]]
+
+    def environ(self) -> Mapping[str, str]:
+        """Return the plugin's settings that point it at this sandbox."""
+        ...
+
+    async def connect(self, account: str, next_step: Mapping[str, Any], browser: httpx.AsyncClient) -> None:
+        """Make a tenant for an account and do what its administrator clicks."""
+        ...
+
+    def setups(self) -> dict[str, dict[str, Any]]:
+        """Return the setup to save for each role; referrals qualify when the customer buys."""
+        ...
+
+    def records(self) -> list[Record]:
+        """Return all records that stand in all tenants and were not there before."""
+        ...
+
+    def buy(self, record: Record) -> None:
+        """Let the customer behind a signup's record buy, as the sales people would enter it."""
+        ...
+
+    def advance(self, seconds: float) -> None:
+        """Move the vendor's clock."""
+        ...
+
+    async def deliver_webhooks(self) -> int:
+        """Send the webhooks that are due; return how many were sent."""
+        ...
+
+    def webhook_chaos(self, *, copies: int, newest_first: bool, drop: int) -> None:
+        """Send each webhook several times, in another order, and lose the next few."""
+        ...
+
+
+class Pipedrive:
+    """The Pipedrive sandbox with a company for each account; signups become a contact and a lead."""
+
+    expected = {"referred": ["contact", "lead"], "referrer": ["contact"]}
+
+    def __init__(self, base_url: str, callback_url: str, **options: Any) -> None:
+        module = next(iter(entry_points(group="gateway.sandboxes", name="pipedrive"))).load()
+        options = {"seed": False, **options}
+        self.sandbox = module.create_sandbox(base_url=base_url, callback_url=callback_url, **options)
+        self._base_url = base_url
+        self.app = self.sandbox.app
+        self._companies: dict[str, Any] = {}
+        self._before: set[tuple[str, str, str]] = set()
+
+    def environ(self) -> Mapping[str, str]:
+        return {
+            "GATEWAY_PIPEDRIVE_CLIENT_ID": self.sandbox.client_id,
+            "GATEWAY_PIPEDRIVE_CLIENT_SECRET": self.sandbox.client_secret,
+            "GATEWAY_PIPEDRIVE_OAUTH_URL": self._base_url,
+            "GATEWAY_PIPEDRIVE_API_URL": self._base_url,
+        }
+
+    async def connect(self, account: str, next_step: Mapping[str, Any], browser: httpx.AsyncClient) -> None:
+        demo = self.sandbox.demo_company(account.title(), account)
+        demo.company.plan, demo.company.daily_budget = "Ultimate", 500_000_000
+        self._companies[account] = demo.company
+        self._before |= {(one.account, one.kind, one.id) for one in self._all() if one.account == account}
+        page = await browser.get(f"{next_step['url']}&decision=allow&user_id={demo.admin.id}")
+        back = await browser.get(page.headers["location"])
+        if back.is_error:
+            raise RuntimeError(f"the gateway refused the authorisation: {back.text}")
+
+    def setups(self) -> dict[str, dict[str, Any]]:
+        return {
+            "referrer": {"target": "contact", "use_suggested": True},
+            "referred": {"target": "lead", "use_suggested": True, "qualification": {"trigger": "lead_converted"}},
+        }
+
+    def _all(self) -> list[Record]:
+        found = []
+        for account, company in self._companies.items():
+            converted = {deal.source_lead_id for deal in company.deals.values()}
+            for person in company.persons.values():
+                if not person.is_deleted:
+                    email = person.emails[0]["value"] if person.emails else ""
+                    found.append(Record(account=account, kind="contact", id=str(person.id), belongs=email))
+            for lead in company.leads.values():
+                # a lead that was converted is deleted at the vendor; its signup had it all the same
+                if not lead.is_deleted or lead.id in converted:
+                    found.append(Record(account=account, kind="lead", id=lead.id, belongs=lead.origin_id or ""))
+        return found
+
+    def records(self) -> list[Record]:
+        return [one for one in self._all() if (one.account, one.kind, one.id) not in self._before]
+
+    def buy(self, record: Record) -> None:
+        self.sandbox.convert_lead(record.id, company_id=self._companies[record.account].id)
+
+    def advance(self, seconds: float) -> None:
+        self.sandbox.advance(seconds)
+
+    async def deliver_webhooks(self) -> int:
+        return len(await self.sandbox.deliver_webhooks())
+
+    def webhook_chaos(self, *, copies: int, newest_first: bool, drop: int) -> None:
+        self.sandbox.webhook_chaos(copies=copies, newest_first=newest_first)
+        self.sandbox.drop_webhooks(drop)
+
+
+CRMS: dict[str, type[Crm]] = {"pipedrive": Pipedrive}

@@ -1,0 +1,93 @@
+"""What survives every kill, served by the run's own process: the vendor, a receiver, and the address that others know."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from gateway.testing.fake_host import FakeHost
+
+from .chaos import Chaos
+from .processes import free_port
+
+
+@asynccontextmanager
+async def serving(app: Any, port: int) -> AsyncIterator[str]:
+    """Serve an ASGI application on a port of this machine; yields its address."""
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_level="critical", access_log=False, timeout_graceful_shutdown=1,
+        lifespan="off", backlog=4096,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        if running.done():
+            await running
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await running
+
+
+class Receiver:
+    """The host's endpoint: verifies each event, counts it, and fails now and then.
+
+    It never says *too much*: each time the gateway would leave it alone for seconds or more, as it should.
+    """
+
+    def __init__(self, *, seed: int, failed: float, lost: float) -> None:
+        self.host = FakeHost()
+        self.app = Chaos(self.host.app, seed=seed, failed=failed, lost=lost, statuses=(500, 503), spared=("/_",))
+
+    @property
+    def received(self) -> Counter[str]:
+        """How often each event was taken."""
+        return self.host.seen
+
+
+class Front:
+    """The public address: passes each call on to a process that lives, as a load balancer would."""
+
+    def __init__(self, urls: Callable[[], list[str]]) -> None:
+        self._urls = urls
+        self._client = httpx.AsyncClient(timeout=15, trust_env=False)
+        self._turn = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass one call on; 503 when nobody lives."""
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        urls = self._urls()
+        status, headers, content = 503, [(b"content-length", b"0")], b""
+        if urls:
+            self._turn += 1
+            query = scope["query_string"].decode()
+            url = urls[self._turn % len(urls)] + scope["path"] + (f"?{query}" if query else "")
+            kept = [(name, value) for name, value in scope["headers"] if name not in {b"host", b"content-length"}]
+            try:
+                answer = await self._client.request(scope["method"], url, content=body, headers=kept)
+            except httpx.TransportError:
+                status = 502
+            else:
+                status, content = answer.status_code, answer.content
+                headers = [(name, value) for name, value in answer.headers.raw if name.lower() != b"content-encoding"]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        await self._client.aclose()
+
+
+__all__ = ["Front", "Receiver", "free_port", "serving"]
