@@ -170,9 +170,10 @@ class Worker:
                 jobs = self._holdings.jobs()
                 if jobs:  # else all that was taken stood in lanes that were given up meanwhile
                     await asyncio.wait(jobs)
-                for job in jobs:
-                    if not job.cancelled():  # broken off since its lane was lost
-                        job.result()
+                # those that were cancelled were broken off since their lane was lost; every error is looked at
+                ended = [job.exception() for job in jobs if not job.cancelled()]
+                if errors := [error for error in ended if error is not None]:
+                    raise errors[0]
         finally:
             self._draining = False
             await self._end_work(0)

@@ -56,7 +56,7 @@ def plan(number: int, accounts: Sequence[str], codes: dict[tuple[str, str], str]
 
 def _signup(email: str, code: str | None, dice: random.Random) -> dict[str, Any]:
     person = {"email": email, "first_name": "Pat", "last_name": f"Number {dice.randrange(1000)}"}
-    referrer = {"code": code} if code is not None and dice.random() < 0.5 else None
+    referrer = {"code": code} if code is not None and dice.random() < 0.1 else None
     return {"role": "referred", "person": person, "referrer": referrer}
 
 

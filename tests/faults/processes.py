@@ -77,6 +77,7 @@ class Process:
         assert self._pid is not None
         standing = await self._forks.wait(self._pid, nohang=True)
         if "runs" not in standing:
+            self._pid = None
             raise RuntimeError(f"{self.name} ended by itself: {standing}; see {self._log}")
 
     async def kill(self) -> Killed:
@@ -97,6 +98,14 @@ class Process:
             os.kill(self._pid, signal.SIGTERM)
             await self._forks.wait(self._pid)
             self._pid = None
+
+
+async def migrate(environ: Mapping[str, str], folder: Path, forks: Forks) -> None:
+    """Run ``gateway migrate`` to its end."""
+    log = folder / "migrate.log"
+    ended = await forks.wait(await forks.fork("tests.faults.process:main", ["migrate"], environ, log))
+    if ended != {"ended": 0}:
+        raise RuntimeError(f"gateway migrate ended with {ended}: {log.read_text()}")
 
 
 def free_port() -> int:

@@ -20,7 +20,7 @@ async def serving(app: Any, port: int) -> AsyncIterator[str]:
     """Serve an ASGI application on a port of this machine; yields its address."""
     config = uvicorn.Config(
         app, host="127.0.0.1", port=port, log_level="critical", access_log=False, timeout_graceful_shutdown=1,
-        lifespan="off", backlog=4096,
+        lifespan="off", backlog=4096, timeout_keep_alive=120,
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

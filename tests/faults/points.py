@@ -1,0 +1,95 @@
+"""Counts the points at which a process may die, and dies at the one that was asked for: in forked processes alone.
+
+All of it hooks in from outside: SQLAlchemy's statement events, httpx's transport, and the event loop's own steps (each
+is an ``await`` that came back). The product has no line for it.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from sqlalchemy import Engine, Pool, event
+
+STATEMENTS = ("before statement", "after statement", "before commit")
+CALLS = ("before call", "after call")
+
+
+class Points:
+    """The points of this process, in their order.
+
+    Args:
+        target: The number of the point to die at, from 1; 0: never.
+        stop: Freeze there instead of dying (``SIGSTOP``).
+        is_counted: Which points count, by their kind and text.
+    """
+
+    def __init__(self, target: int, *, stop: bool, is_counted: Callable[[str, str], bool]) -> None:
+        self.passed: list[str] = []
+        self._writing: set[int] = set()
+        self.armed = False
+        self._target = target
+        self._signal = signal.SIGSTOP if stop else signal.SIGKILL
+        self._is_counted = is_counted
+
+    def install(self) -> None:
+        """Hook in; nothing is counted before ``armed``."""
+        event.listen(Engine, "before_cursor_execute", self._before_statement)
+        event.listen(Engine, "after_cursor_execute", self._after_statement)
+        event.listen(Engine, "commit", self._before_commit)
+        event.listen(Pool, "checkin", lambda connection, _record: self._writing.discard(id(connection)))
+        self._wrap_calls()
+        self._wrap_steps()
+
+    def reach(self, kind: str, text: str = "") -> None:
+        """Pass a point, or end here."""
+        if not self.armed or not self._is_counted(kind, text):
+            return
+        self.passed.append(f"{kind}: {text}" if text else kind)
+        # frozen inside of a transaction it would hold SQLite's one write lock: it goes on to the transaction's end
+        if len(self.passed) == self._target and self._signal == signal.SIGSTOP and self._writing:
+            self._target += 1
+        if len(self.passed) == self._target:
+            os.kill(os.getpid(), self._signal)
+
+    def _before_statement(self, conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("BEGIN IMMEDIATE"):
+            self._writing.add(id(conn.connection.dbapi_connection))
+        self.reach(STATEMENTS[0], _words(statement))
+
+    def _after_statement(self, _conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        self.reach(STATEMENTS[1], _words(statement))
+
+    def _before_commit(self, _conn: Any) -> None:
+        self.reach(STATEMENTS[2])
+
+    def _wrap_calls(self) -> None:
+        real = httpx.AsyncHTTPTransport.handle_async_request
+
+        async def handle(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+            what = f"{request.method} {request.url.path}"
+            self.reach(CALLS[0], what)
+            response = await real(transport, request)
+            self.reach(CALLS[1], what)
+            return response
+
+        httpx.AsyncHTTPTransport.handle_async_request = handle  # type: ignore[method-assign]
+
+    def _wrap_steps(self) -> None:
+        real = asyncio.Handle._run  # type: ignore[attr-defined]
+
+        def run(handle: Any) -> None:
+            step = handle._callback  # a task's step is a wrapper of C, a wake-up a method of the task
+            if type(step).__name__ == "TaskStepMethWrapper" or isinstance(
+                getattr(step, "__self__", None), asyncio.Task
+            ):
+                self.reach("await")
+            real(handle)
+
+        asyncio.Handle._run = run  # type: ignore[attr-defined]
+
+
+def _words(statement: str) -> str:
+    return " ".join(statement.split())[:70]

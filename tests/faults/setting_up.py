@@ -1,0 +1,42 @@
+"""Set an account up over the API, as a host and its customer would: connect, two campaigns, a setup for each role."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from .crms import Crm
+from .load import CAMPAIGNS
+
+ApiCall = Callable[..., Awaitable[Any]]
+
+
+async def set_up_account(
+    call: ApiCall, crm: Crm, key: str, account: str, browser: httpx.AsyncClient, *, watched: Callable[[str], bool]
+) -> dict[tuple[str, str], str]:
+    """Set one account up; return the code of the referrer in each campaign.
+
+    Args:
+        call: ``await call(method, path, body)``; raises when it is refused.
+        crm: Where it is connected.
+        key: The integration.
+        account: Its id.
+        browser: Follows the vendor's pages back to the gateway.
+        watched: Says whether referrals of a campaign qualify by what happens in the CRM.
+    """
+    where = f"/v1/accounts/{account}"
+    await call("PUT", where, {"name": account, "currency": "EUR", "country": "DE"})
+    started = await call("POST", f"{where}/connections", {"integration": key})
+    await crm.connect(account, started["next_step"], browser)
+    codes = {}
+    for campaign in CAMPAIGNS:
+        body = {"name": campaign.title(), "state": "live", "link_template": "https://refer.example/{code}"}
+        await call("PUT", f"{where}/campaigns/{campaign}", body)
+        for role, setup in crm.setups().items():
+            body = setup if watched(campaign) else {k: value for k, value in setup.items() if k != "qualification"}
+            await call("PUT", f"{where}/campaigns/{campaign}/setups/{role}", body)
+        rita = {"role": "referrer", "person": {"email": f"rita@{account}.example", "first_name": "Rita"}}
+        answer = await call("POST", f"{where}/campaigns/{campaign}/signups", rita)
+        person = await call("GET", f"{where}/people/{answer['results'][0]['person']}")
+        codes[account, campaign] = person["code"]
+    return codes

@@ -1,0 +1,40 @@
+"""A quick cut of the long run: real processes, SIGKILL under load, a vendor and a receiver that fail.
+
+``just faults`` does the same with 10,000 signups and 100 kills on each database.
+"""
+
+import pytest
+
+from .process import Times
+from .run import Options, run, shown
+
+QUICK = Times(lease=4, settle=6, feed=600, redelivery=0.02, retry=0.1)
+
+
+@pytest.mark.parametrize(
+    ("database", "processes"), [("sqlite", ("serve",)), ("postgresql", ("serve", "serve", "worker"))]
+)
+async def test_what_was_accepted_is_in_the_crm_once_although_processes_are_killed(
+    database, processes, request, tmp_path
+):
+    options = Options(
+        database=database,
+        processes=processes,
+        signups=30,
+        kills=3,
+        accounts=2,
+        callers=8,
+        every=0.5,
+        absurd=0.0,
+        buys=0.0,
+        times=QUICK,
+        search_lag=3.0,
+        patience=300.0,
+        quiet=True,
+    )
+    url = request.getfixturevalue(f"{database}_url")
+    result = await run(options, tmp_path, url)
+    print(shown(result))
+    assert result.verdict.findings == [], shown(result)
+    assert result.verdict.places == {"delivered": 30}
+    assert result.report["kills"] == 3
