@@ -47,6 +47,10 @@ class Crm(Protocol):
         """Move the vendor's clock."""
         ...
 
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
     async def deliver_webhooks(self) -> int:
         """Send the webhooks that are due; return how many were sent."""
         ...
@@ -116,6 +120,9 @@ class Pipedrive:
 
     def advance(self, seconds: float) -> None:
         self.sandbox.advance(seconds)
+
+    async def aclose(self) -> None:
+        await self.sandbox.aclose()
 
     async def deliver_webhooks(self) -> int:
         return len(await self.sandbox.deliver_webhooks())

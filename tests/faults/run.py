@@ -119,6 +119,7 @@ class Run:
             base = f"http://127.0.0.1:{vendor_port}"
             made: Any = CRMS[options.crm]
             self._crm: Crm = made(base, f"{public}/v1/oauth/{options.crm}/callback", search_lag=options.search_lag)
+            stack.push_async_callback(self._crm.aclose)
             self._chaos = Chaos(
                 self._crm.app,
                 seed=options.seed,

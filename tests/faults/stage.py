@@ -205,6 +205,7 @@ async def open_stage(
         public = "http://127.0.0.1:1"
         made: Any = CRMS[crm]
         vendor: Crm = made(f"http://127.0.0.1:{vendor_port}", f"{public}/v1/oauth/{crm}/callback", **sandbox)
+        stack.push_async_callback(vendor.aclose)
         receiver = Receiver(seed=0, failed=0, lost=0)
         await stack.enter_async_context(serving(Chaos(vendor.app), vendor_port))
         await stack.enter_async_context(serving(receiver.app, receiver_port))

@@ -3,23 +3,20 @@
 ``just faults`` does the same with 10,000 signups and 100 kills on each database.
 """
 
-import pytest
-
 from .process import Times
 from .run import Options, run, shown
 
 QUICK = Times(lease=4, settle=6, feed=600, redelivery=0.02, retry=0.1)
 
 
-@pytest.mark.parametrize(
-    ("database", "processes"), [("sqlite", ("serve",)), ("postgresql", ("serve", "serve", "worker"))]
-)
-async def test_what_was_accepted_is_in_the_crm_once_although_processes_are_killed(
-    database, processes, request, tmp_path
-):
+PROCESSES = {"sqlite": ("serve",), "postgresql": ("serve", "serve", "worker")}
+
+
+async def test_what_was_accepted_is_in_the_crm_once_although_processes_are_killed(database_url, tmp_path):
+    database = database_url.partition(":")[0]
     options = Options(
         database=database,
-        processes=processes,
+        processes=PROCESSES[database],
         signups=30,
         kills=3,
         accounts=2,
@@ -32,8 +29,7 @@ async def test_what_was_accepted_is_in_the_crm_once_although_processes_are_kille
         patience=300.0,
         quiet=True,
     )
-    url = request.getfixturevalue(f"{database}_url")
-    result = await run(options, tmp_path, url)
+    result = await run(options, tmp_path, database_url)
     print(shown(result))
     assert result.verdict.findings == [], shown(result)
     assert result.verdict.places == {"delivered": 30}
