@@ -60,6 +60,8 @@ NOTHING_THERE = {
 
 REFUSED_TO_STRANGERS = {(404, "not_found"), (403, "host_key_required")}
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
 SCOPES = ["read", "signups", "manage", "zapier"]
 
 
@@ -409,6 +411,26 @@ async def what_only_the_host_may_do_no_account_key_does(two: Two) -> list[Any]:
     return watch.changed()
 
 
+async def methods_that_a_route_does_not_have_answer_nobody(two: Two) -> list[Any]:
+    """Every verb on every path of another account's things, and without a key: those that are not offered."""
+    watch, wrong = two.watch(), []
+    offered: dict[str, set[str]] = {}
+    for one in two.operations:
+        offered.setdefault(one.path, set()).add(one.method)
+    for path, methods in offered.items():
+        url = path.format_map({**WORDS, **two.theirs, "token": "token"})
+        for method in sorted({*METHODS} - methods):
+            for token in (None, two.keys["all"], two.keys["session"]):
+                answer = await two.world.api.request(method, url, headers=bearer(token))
+                # OPTIONS tells which methods there are, which is the same for everybody
+                refused = {204} if method == "OPTIONS" else {401, 403, 404, 405}
+                if answer.status_code not in refused:
+                    wrong.append((method, path, token is not None, answer.status_code, answer.text))
+                if leaks := [text for text in two.secrets if text in answer.text]:
+                    wrong.append((method, path, "leaks", leaks))
+    return [*wrong, *watch.changed()]
+
+
 async def the_owner_is_not_refused(two: Two) -> list[Any]:
     """Else the refusals above would say nothing. Comes last: it changes the world."""
     wrong = []
@@ -436,6 +458,7 @@ async def test_every_route_refuses_whom_it_must(two):
         lists_hold_what_is_the_accounts_own,
         scopes_that_do_not_suffice_open_nothing,
         what_only_the_host_may_do_no_account_key_does,
+        methods_that_a_route_does_not_have_answer_nobody,
         the_owner_is_not_refused,
     ):
         wrong[claim.__name__] = await claim(two)
