@@ -10,6 +10,13 @@ check: lint test
 test *args:
     uv run pytest -n auto {{ args }}
 
+# kill processes under load, 10,000 signups and 100 kills on each database, and one signup at every point; takes long
+faults *args:
+    GATEWAY_FAULTS=whole uv run pytest tests/faults -n 0
+    uv run python -m tests.faults.run --database sqlite --out faults-report {{ args }}
+    uv run python -m tests.faults.run --database sqlite --processes serve,serve,worker --signups 1000 --kills 20 --out faults-report
+    uv run python -m tests.faults.run --database postgresql --out faults-report {{ args }}
+
 # formatting, lint, types, import rules, spelling, and that generated files are up to date
 lint:
     uv run ruff format --check .

@@ -102,14 +102,17 @@ class Pipedrive:
         found = []
         for account, company in self._companies.items():
             converted = {deal.source_lead_id for deal in company.deals.values()}
-            for person in company.persons.values():
-                if not person.is_deleted:
-                    email = person.emails[0]["value"] if person.emails else ""
-                    found.append(Record(account=account, kind="contact", id=str(person.id), belongs=email))
-            for lead in company.leads.values():
-                # a lead that was converted is deleted at the vendor; its signup had it all the same
-                if not lead.is_deleted or lead.id in converted:
-                    found.append(Record(account=account, kind="lead", id=lead.id, belongs=lead.origin_id or ""))
+            found += [
+                Record(account=account, kind="contact", id=str(one.id), belongs=one.emails[0]["value"])
+                for one in company.persons.values()
+                if not one.is_deleted and one.emails
+            ]
+            # a lead that was converted is deleted at the vendor; its signup had it all the same
+            found += [
+                Record(account=account, kind="lead", id=one.id, belongs=one.origin_id or "")
+                for one in company.leads.values()
+                if not one.is_deleted or one.id in converted
+            ]
         return found
 
     def records(self) -> list[Record]:

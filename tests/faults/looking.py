@@ -9,7 +9,8 @@ from sqlalchemy import make_url
 
 OPEN = (
     "SELECT kind, count(*) FROM tasks WHERE state IN ('available', 'running') AND kind IN "
-    "('push_signup', 'fan_out', 'deliver', 'read_inbound', 'push_status', 'publish_stats', 'sweep_people') GROUP BY kind"
+    "('push_signup', 'fan_out', 'deliver', 'read_inbound', 'push_status', 'publish_stats', 'sweep_people') "
+    "GROUP BY kind"
 )
 OWNERS = "SELECT DISTINCT owner FROM lanes WHERE owner IS NOT NULL"
 ATTEMPTS = "SELECT coalesce(status, 'open'), count(*) FROM attempts GROUP BY 1"
@@ -36,7 +37,7 @@ class Looking:
 
     async def left(self) -> dict[str, int]:
         """Return how many tasks of each kind are not ended."""
-        return {kind: number for kind, number in await self.rows(OPEN)}
+        return dict(await self.rows(OPEN))
 
     async def owners(self) -> set[str]:
         """Return who owns lanes."""
@@ -44,4 +45,4 @@ class Looking:
 
     async def attempts(self) -> dict[str, int]:
         """Return how attempts ended: ``done``, ``lost`` (their process died), ``retry`` …"""
-        return {status: number for status, number in await self.rows(ATTEMPTS)}
+        return dict(await self.rows(ATTEMPTS))

@@ -31,6 +31,7 @@ class Points:
         self._writing: set[int] = set()
         self.armed = False
         self._target = target
+        self._is_due = False
         self._signal = signal.SIGSTOP if stop else signal.SIGKILL
         self._is_counted = is_counted
 
@@ -45,13 +46,14 @@ class Points:
 
     def reach(self, kind: str, text: str = "") -> None:
         """Pass a point, or end here."""
-        if not self.armed or not self._is_counted(kind, text):
+        if not self.armed:
             return
-        self.passed.append(f"{kind}: {text}" if text else kind)
-        # frozen inside of a transaction it would hold SQLite's one write lock: it goes on to the transaction's end
-        if len(self.passed) == self._target and self._signal == signal.SIGSTOP and self._writing:
-            self._target += 1
-        if len(self.passed) == self._target:
+        if self._is_counted(kind, text):
+            self.passed.append(f"{kind}: {text}" if text else kind)
+            self._is_due = self._is_due or len(self.passed) == self._target
+        # frozen inside of a transaction it would hold SQLite's one write lock: it stops as soon as that has ended
+        if self._is_due and not (self._signal == signal.SIGSTOP and self._writing):
+            self._is_due = False
             os.kill(os.getpid(), self._signal)
 
     def _before_statement(self, conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:

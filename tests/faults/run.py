@@ -12,7 +12,6 @@ import statistics
 import sys
 import tempfile
 import time
-
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -271,10 +270,9 @@ class Run:
         while True:
             await asyncio.sleep(10)
             up = sum(process.up for process in self.processes)
-            self.say(
-                f"accepted {self._clients.answered}/{self.options.signups}  in the CRM {self._pushed}  kills {len(self._kills)}"
-                f"  up {up}/{len(self.processes)}  events {len(self._receiver.received)}  vendor calls {self._chaos.calls}"
-            )
+            accepted = f"accepted {self._clients.answered}/{self.options.signups}  in the CRM {self._pushed}"
+            kills = f"kills {len(self._kills)}  up {up}/{len(self.processes)}"
+            self.say(f"{accepted}  {kills}  events {len(self._receiver.received)}  vendor calls {self._chaos.calls}")
 
     # --- the end -----------------------------------------------------------------------------------
 

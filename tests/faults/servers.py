@@ -1,4 +1,4 @@
-"""What survives every kill, served by the run's own process: the vendor, a receiver, and the address that others know."""
+"""What survives every kill, served by the run itself: the vendor, a receiver, and the address that others know."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A disk that is full: what is answered 503 was not accepted, what was accepted is not lost, and it goes on by itself."""
+"""A full disk: what is answered 503 was not accepted, what was accepted is not lost, and it goes on by itself."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import pytest
 
 from gateway.storage.writer import StorageUnavailable
 
-from ..flows.conftest import World, make_world  # noqa: TID252 - folders of tests are no packages
+from ..flows.conftest import World, make_world
 from .checker import check
 from .history import Call, History, Record, Standing
 

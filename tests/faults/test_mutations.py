@@ -2,6 +2,7 @@
 
 import pytest
 
+from .checker import Finding
 from .mutations import MUTATIONS
 from .stage import fork_server, open_stage
 
@@ -60,7 +61,7 @@ async def frozen_while_another_one_works(stage, mutations):
     points = await stage.passed([stage.signup()], points="outside")
     writes = [number for number, name in enumerate(points, 1) if name.startswith("after call: POST /api")]
     for point in writes:
-        await stage.freeze([stage.signup()], point=point, points="outside", mutations=mutations)
+        assert await stage.freeze([stage.signup()], point=point, points="outside", mutations=mutations)
 
 
 CASES = {
@@ -81,8 +82,8 @@ async def test_every_broken_promise_turns_the_run_red_and_kept_ones_do_not(stage
     """One stage for all: what a mutation adds to the findings is its own."""
     for scenario, _ in {id(case[0]): case for case in CASES.values()}.values():
         await scenario(stage, [])
-    before = (await stage.verdict()).findings
-    assert before == []
+        assert (await stage.verdict()).findings == [], f"nothing is broken in {scenario.__name__}"
+    before: list[Finding] = []
     for mutation, (scenario, words) in CASES.items():
         await scenario(stage, [mutation])
         found = (await stage.verdict()).findings

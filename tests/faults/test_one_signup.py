@@ -29,13 +29,6 @@ async def test_a_signup_that_is_killed_anywhere_is_in_the_crm_once(stage):
     await stage.settle()
     points = await stage.passed([stage.signup()])
     await stage.settle()
-    print(
-        len(points),
-        {
-            k: sum(p.startswith(k) for p in points)
-            for k in ("await", "before s", "after s", "before com", "before call", "after call")
-        },
-    )
     assert (await stage.verdict()).findings == []
     for point in chosen(len(points), QUICK):
         signup = stage.signup()

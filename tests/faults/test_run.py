@@ -30,7 +30,6 @@ async def test_what_was_accepted_is_in_the_crm_once_although_processes_are_kille
         quiet=True,
     )
     result = await run(options, tmp_path, database_url)
-    print(shown(result))
     assert result.verdict.findings == [], shown(result)
     assert result.verdict.places == {"delivered": 30}
     assert result.report["kills"] == 3

@@ -14,9 +14,9 @@ PROCESSES, CALLERS = 4, 50
 
 @pytest.fixture
 async def stage(database_url, tmp_path):
-    async with fork_server() as forks:
-        async with open_stage(database_url, tmp_path, forks=forks, rotate_refresh_tokens=True) as one:
-            yield one
+    options = {"rotate_refresh_tokens": True}
+    async with fork_server() as forks, open_stage(database_url, tmp_path, forks=forks, **options) as one:
+        yield one
 
 
 async def test_it_is_refreshed_once_and_nobody_uses_a_refresh_token_again(stage):
