@@ -134,7 +134,7 @@ _TENANT_STEPS = [
 ]
 _WAIT_STEPS = [
     "We are adding your tenant to our app in ServiceTitan, which a person has to do.",
-    "This takes up to 24 hours, at busy times one or two business days; you need not keep this page open.",
+    "You need not keep this page open; come back at any time.",
     "When your application has been approved, the button changes from Pending to Finalise.",
 ]
 _FINALISE_STEPS = [
