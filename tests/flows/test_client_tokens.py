@@ -150,6 +150,20 @@ async def test_new_credentials_end_the_token_of_the_old_ones(office, vendor):
     assert old.access_token != new.access_token
 
 
+async def test_what_was_opened_with_the_old_credentials_asks_with_the_new_ones(office, open_process, vendor):
+    other = await open_process()
+    async with other.services.database.read() as conn:
+        row = await connections.get(conn, office.connection_id)
+    opened = await open_connection(other.services, row, person_waits=True)
+    assert (await opened.http.get(API + "/ok")).status_code == 200
+    vendor.secret = "another-secret-value"
+    vendor.dead.update(vendor.access_tokens)
+    await office.call("POST", f"/v1/connections/{office.connection_id}/reauthorise")
+    await office.finalise(office.connection_id)
+    assert (await opened.http.get(API + "/ok")).status_code == 200
+    assert (await office.connection(office.connection_id))["state"] == "active"
+
+
 async def test_a_disconnected_connection_keeps_no_token_and_gets_none(office, vendor):
     await get(office, office.connection_id)
     async with office.services.database.read() as conn:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from gateway.flows.connections.credentials import FORM, StoredTokens, TokenMemory
 from gateway.flows.connections.token_calls import Tokens, post_form, read_tokens
 from gateway.flows.services import Services
@@ -68,7 +70,7 @@ class StoredClientTokens(StoredTokens):
         integration: Its manifest says ``Credentials`` with a token path.
         row: The connection.
         properties: See ``StoredTokens``.
-        values: Of the connect forms; hold ``client_id`` and ``client_secret``.
+        values: Of the connect forms, as they were when the connection was opened; what was pasted since comes first.
     """
 
     kept_beside = FORM
@@ -85,7 +87,11 @@ class StoredClientTokens(StoredTokens):
         self._values = values
 
     async def _ask(self, stored: Tokens | None) -> Tokens:
-        return await ask(self._services, self._integration, self._values)
+        # asking with credentials that were replaced would call the new ones refused
+        async with self._services.database.read() as conn:
+            pasted = await self._services.vault.get(conn, self._row.id, FORM)
+        values = self._values if pasted is None else msgspec.json.decode(pasted, type=dict[str, str])
+        return await ask(self._services, self._integration, values)
 
 
 async def ask(services: Services, integration: Integration, values: Mapping[str, str]) -> Tokens:
