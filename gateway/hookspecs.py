@@ -12,7 +12,7 @@ The spec grows by addition. ``SPEC_VERSION`` counts incompatible changes; the ho
 and the one before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import pluggy
@@ -22,6 +22,7 @@ from gateway.sdk.inbound import AppNotice, InboundRequest, WebhookRegistration
 from gateway.sdk.polling import ChangePage
 from gateway.sdk.routes import Route
 from gateway.sdk.subjects import EventSubjects
+from gateway_schemas.base import FieldValue
 from gateway_schemas.connection import VendorAccount
 from gateway_schemas.events import Endpoint, Event
 from gateway_schemas.manifest import Manifest
@@ -254,12 +255,15 @@ class FindsReferences(Protocol):
     """Finds what carries a reference of ours: a daily check tells people of records that were made twice."""
 
     @hookspec(firstresult=True)
-    async def find_by_reference(self, connection: Connection, reference: str) -> list[RecordRef]:
+    async def find_by_reference(
+        self, connection: Connection, reference: str, values: Mapping[str, Mapping[str, FieldValue]]
+    ) -> list[RecordRef]:
         """Return every record that carries the reference of one push (``push.reference``), one call or few.
 
         Args:
             connection: An active connection.
-            reference: As it was sent.
+            reference: As the push had it.
+            values: The values that it sent, by record kind and field (``push.values``).
 
         Raises:
             NotSupported: This account cannot be searched by reference.

@@ -159,6 +159,18 @@ class PushRow(msgspec.Struct, frozen=True, kw_only=True):
     steps: dict[str, Any] | None
 
 
+async def sent(conn: AsyncConnection, person_ids: Collection[str], connection_id: str) -> dict[str, Frozen]:
+    """Return what people's signups sent to a connection; those of whom nothing is frozen any more are left out."""
+    statement = select(pushes.c.person_id, pushes.c.frozen).where(
+        among(conn, pushes.c.person_id, person_ids), pushes.c.connection_id == connection_id
+    )
+    return {
+        row.person_id: msgspec.convert(row.frozen, Frozen)
+        for row in await conn.execute(statement)
+        if row.frozen is not None
+    }
+
+
 async def freeze(
     conn: AsyncConnection, person_id: str, connection_id: str, setup_id: str, frozen: Frozen, now: datetime
 ) -> None:

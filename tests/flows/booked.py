@@ -270,7 +270,8 @@ def plugin(crm: Booked) -> Integration:  # noqa: C901 - one small function a hoo
         await ask(connection, "related", ref)
         return [one for one in crm.jobs.values() if one.origin == ref]
 
-    async def find_by_reference(connection, reference):
+    async def find_by_reference(connection, reference, values):
+        assert values["booking"]["email"], "what was sent, for vendors whose key is made of it"
         await ask(connection, "reference", reference)
         return [RecordRef(kind="booking", id=key) for key, one in crm.bookings.items() if one["reference"] == reference]
 

@@ -14,7 +14,7 @@ from gateway.flows import mishaps
 from gateway.flows.connections.opening import find_active, open_connection
 from gateway.flows.services import Services
 from gateway.sdk.errors import NotSupported
-from gateway.storage import connections, links, people, timeline
+from gateway.storage import connections, links, people, pushes, timeline
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.people import PersonRow
@@ -88,14 +88,17 @@ class Check:
         async with self._services.database.read() as conn:
             active = await find_active(self._services, conn, run.task.args["connection"])
             who = await people.by_ids(conn, run.task.args["people"])
+            sent = await pushes.sent(conn, sorted(who), run.task.args["connection"])
         if active is None:
             return Done()
         row, integration = active
         doubled: dict[str, list[RecordRef]] = {}
         try:
             connection = await open_connection(self._services, row, run=run, background="sweep")
-            for person_id in who:
-                finding = integration.hooks.find_by_reference(connection=connection, reference=person_id)
+            for person_id, frozen in sent.items():
+                finding = integration.hooks.find_by_reference(
+                    connection=connection, reference=frozen.reference, values=frozen.values
+                )
                 found = await integration.call(finding, timeout_seconds=CALL_SECONDS)
                 if twice := _twice(found):
                     doubled[person_id] = twice

@@ -1,11 +1,12 @@
 """The hooks of the ServiceTitan integration; each delegates to the module that holds its idea."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway import hookimpl
 from gateway.sdk.connection import Connection, Push, PushResult
 from gateway.sdk.inbound import AppNotice, InboundRequest
 from gateway.sdk.polling import ChangePage
+from gateway_schemas.base import FieldValue
 from gateway_schemas.connection import VendorAccount
 from gateway_schemas.manifest import Manifest
 from gateway_schemas.records import Field, Option, Record, RecordRef
@@ -103,3 +104,11 @@ async def find_contacts(connection: Connection, email: str) -> list[RecordRef]:
 async def read_contacts(connection: Connection, selection: ContactSelection, checkpoint: str | None) -> ContactPage:
     """Read one page of customers; see ``contacts.read_contacts``."""
     return await contacts.read_contacts(connection, selection, checkpoint)
+
+
+@hookimpl
+async def find_by_reference(
+    connection: Connection, reference: str, values: Mapping[str, Mapping[str, FieldValue]]
+) -> list[RecordRef]:
+    """Return the bookings of one signup; see ``signups.find_by_reference``."""
+    return await signups.find_by_reference(connection, reference, values)

@@ -7,19 +7,22 @@ looked at before *every* create, not only when an earlier attempt is in doubt: a
 second one.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from gateway.sdk.connection import Connection, Push, PushedRecord, PushResult
 from gateway.sdk.errors import MappingBroken, NotSupported, Rejected
+from gateway_schemas.base import FieldValue
 from gateway_schemas.records import RecordRef
 from gateway_servicetitan import existing
-from gateway_servicetitan.bodies import Draft, booking_body
+from gateway_servicetitan.bodies import Draft, booking_body, external_id
 from gateway_servicetitan.client import ServiceTitan
 from gateway_servicetitan.errors import Forbidden, RefusedInput
 from gateway_servicetitan.models import Named
 from gateway_servicetitan.records import booking_ref
 from gateway_servicetitan.targets import BOOKING
+
+Values = Mapping[str, Mapping[str, FieldValue]]
 
 CANNOT_QUALIFY = (
     "A customer with this e-mail address was there already and no booking was created, so this signup cannot qualify."
@@ -41,6 +44,18 @@ async def push_signup(connection: Connection, push: Push) -> PushResult:
     values = push.values.get(BOOKING, {})
     draft = booking_body(values, email=push.email, reference=push.reference, country=connection.country)
     return await _Signup(connection, client, push, draft).write()
+
+
+async def find_by_reference(connection: Connection, reference: str, values: Values) -> list[RecordRef]:
+    """Return the bookings that carry the external id of one signup; more than one is a mishap to be told.
+
+    Args:
+        connection: An active connection.
+        reference: The reference of the push.
+        values: What it sent.
+    """
+    called = external_id(values.get(BOOKING, {}), reference)
+    return [booking_ref(one.id) for one in await ServiceTitan(connection).bookings_called(called)]
 
 
 class _Signup:

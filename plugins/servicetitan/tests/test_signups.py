@@ -6,7 +6,8 @@ import pytest
 
 from gateway.sdk.errors import MappingBroken, Misconfigured, NotSupported, ReauthRequired, Rejected, RetryLater
 from gateway_schemas.records import RecordRef
-from gateway_servicetitan.signups import push_signup
+from gateway_servicetitan.client import ServiceTitan
+from gateway_servicetitan.signups import find_by_reference, push_signup
 from plugins.servicetitan.tests.conftest import EMAIL, PERSON, SETTLE
 from plugins.servicetitan.tests.openapi import vendor_documents
 
@@ -259,3 +260,18 @@ async def test_over_the_limit_waits(sandbox, connection, make_push):
 async def test_another_target_is_none_of_ours(connection, make_push):
     with pytest.raises(NotSupported):
         await push_signup(connection, make_push(target="job"))
+
+
+async def test_all_bookings_of_one_signup_are_found_by_what_it_sent(sandbox, connection, make_push):
+    push = make_push()
+    await push_signup(connection, push)
+    await push_signup(
+        connection, make_push({"email": "gil@friends.test"}, reference="per_other", email="gil@friends.test")
+    )
+    (first,) = [one.id for one in sandbox.bookings() if one.body["externalId"].endswith(PERSON[-10:])]
+    body = next(one.body for one in sandbox.bookings() if one.id == first)
+    second = await ServiceTitan(connection).create_booking(body)  # by a process that stood still meanwhile
+
+    found = await find_by_reference(connection, push.reference, push.values)
+
+    assert found == [RecordRef(kind="booking", id=str(one)) for one in (first, second.id)]
