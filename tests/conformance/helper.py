@@ -44,7 +44,9 @@ def automation(*, shape=shaped, sample=shaped, scope="read") -> Subject:
     hooks = {
         "describe": lambda: MANIFEST,
         "shape_event": lambda connection, event, endpoint: shape(event),
-        "routes": lambda: [Route(method="GET", path="samples", scope=scope, handler=samples)],
+        "routes": lambda: [
+            Route(method="GET", path="samples", scope=scope, handler=samples, returns=list[dict[str, Any]])
+        ],
     }
 
     class Driver(NoVendor):

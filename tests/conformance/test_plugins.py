@@ -19,3 +19,7 @@ class TestPipedrive(OnPostgresql):
 
 class TestServiceTitan(OnPostgresql):
     integration = "servicetitan"
+
+
+class TestZapier(OnPostgresql):
+    integration = "zapier"

@@ -1,8 +1,6 @@
-"""Zapier keeps the rules of the conformance suite, on both databases."""
+"""Zapier keeps the rules of the conformance suite that are about automations."""
 
 from pathlib import Path
-
-import pytest
 
 from gateway.testing import IntegrationConformance
 
@@ -12,8 +10,3 @@ class TestConformance(IntegrationConformance):
 
     integration = "zapier"
     readme = Path(__file__).parents[1] / "README.md"
-
-    @pytest.fixture
-    def conformance_database_url(self, database_url: str) -> str:
-        """Once on each kind of database."""
-        return database_url
