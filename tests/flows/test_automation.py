@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 from gateway.app import as_openapi, create_app, create_worker, open_services
+from gateway.errors import Refused
 from gateway.flows.connections.host import AccountHost
+from gateway.flows.notify import fan_out
 from gateway.flows.notify.pace import Pace
 from gateway.plugins import Integration, Registry
 from gateway.storage import connections
@@ -324,3 +326,42 @@ async def test_samples_are_what_a_subscription_would_have_been_sent(gateway, key
     assert sorted(samples, key=str) == sorted(room.bodies(), key=str)
     assert await host.sample_bodies(["signup.accepted"], filters={"campaign": "autumn"}) == []
     assert len(await host.sample_bodies(["signup.accepted"], limit=1)) == 1
+
+
+async def test_what_waits_for_a_subscription_is_cancelled_with_it(gateway, key, room):
+    await listen(gateway, key)
+    room.answers.append((500, {}))
+    await signup(gateway)
+    await gateway.worker.drain()
+    connection = (await gateway.call("GET", "/v1/accounts/acme/connections"))["data"][0]["id"]
+    await gateway.call("DELETE", f"/v1/connections/{connection}")
+    gateway.clock.advance(timedelta(days=1))
+    await gateway.worker.drain()
+    assert len(room.requests) == 1
+    (delivery,) = (await gateway.call("GET", "/v1/deliveries?account=acme"))["data"]
+    assert (delivery["state"], delivery["error"]) == ("cancelled", "the connection was disconnected")
+
+
+async def test_nothing_can_be_subscribed_once_the_connection_has_ended(gateway, key):
+    async with gateway.services.database.read() as conn:
+        row = await connections.open_of(conn, "acme", "relay")
+    await gateway.call("DELETE", f"/v1/connections/{row.id}")
+    with pytest.raises(Refused, match="not_connected"):
+        await AccountHost(gateway.services, row).subscribe(HOOK, ["signup.accepted"])
+    assert (await gateway.call("GET", "/v1/endpoints?account=acme"))["data"] == []
+
+
+async def test_many_deliveries_are_made_in_several_transactions_and_none_is_missing(gateway, key, room, monkeypatch):
+    monkeypatch.setattr(fan_out, "PAIRS", 4)
+    for name in "abc":
+        await listen(gateway, key, f"https://hooks.relay.test/{name}")
+    for number in range(5):
+        await signup(gateway, f"friend{number}@example.com")
+    for _ in range(10):
+        await gateway.worker.drain()
+        gateway.clock.advance(timedelta(seconds=1.1))
+    assert len(room.requests) == 15
+    assert len({(one.url.path, one.headers["webhook-id"]) for one in room.requests}) == 15
+    feed = await gateway.call("GET", "/v1/events?after=0&limit=200")
+    positions = [event["position"] for event in feed["data"]]
+    assert positions == list(range(1, len(positions) + 1))
