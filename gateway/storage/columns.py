@@ -1,5 +1,7 @@
 """Column types that SQLite and PostgreSQL share: aware UTC times, JSON, exact decimals, ids."""
 
+import os
+from array import array
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,6 +18,23 @@ def new_id(prefix: str) -> str:
     Example: ``per_01jd8q6m3k9z4w2x5v7y8a1b2c``.
     """
     return f"{prefix}_{str(ULID()).lower()}"
+
+
+def new_ids(prefix: str, number: int) -> list[str]:
+    """Return so many ids of the same form as ``new_id``, in order, at a small part of the cost of as many calls.
+
+    A ULID is 48 bits of time and 80 random bits in base 32: ten digits of the one, and eight pairs for the other.
+    """
+    begin = new_id(prefix)[:-16]
+    places = array("H", os.urandom(16 * number))
+    tails = sorted(
+        "".join([_PAIRS[place & 1023] for place in places[first : first + 8]]) for first in range(0, 8 * number, 8)
+    )
+    return [begin + tail for tail in tails]
+
+
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 
 
 class UtcTime(TypeDecorator[datetime]):

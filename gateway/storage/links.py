@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, and_, exists, select, update
 
-from gateway.storage.columns import new_id
+from gateway.storage.columns import new_ids
 from gateway.storage.engine import AsyncConnection, among, insert
 from gateway.storage.tables import connections, links
 from gateway.storage.wanted import wanted
@@ -63,8 +63,8 @@ async def add(conn: AsyncConnection, new: Sequence[NewLink], now: datetime) -> N
     if not new:
         return
     rows = [
-        {name: getattr(one, name) for name in NewLink.__struct_fields__} | {"id": new_id("lnk"), "created_at": now}
-        for one in new
+        {name: getattr(one, name) for name in NewLink.__struct_fields__} | {"id": link_id, "created_at": now}
+        for one, link_id in zip(new, new_ids("lnk", len(new)), strict=True)
     ]
     rows.sort(key=lambda row: (row["connection_id"], row["record_kind"], row["record_id"], row["person_id"]))
     statement = insert(conn, links)

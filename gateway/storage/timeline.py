@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from gateway.storage.columns import new_id
+from gateway.storage.columns import new_ids
 from gateway.storage.engine import AsyncConnection, among, insert
 from gateway.storage.tables import timeline
 from gateway_schemas.person import TimelineEntry
@@ -43,7 +43,7 @@ async def add(conn: AsyncConnection, entries: Sequence[NewEntry], now: datetime)
         return
     rows = [
         {
-            "id": new_id("tml"),
+            "id": entry_id,
             "person_id": one.person_id,
             "account_id": one.account_id,
             "at": now,
@@ -51,11 +51,9 @@ async def add(conn: AsyncConnection, entries: Sequence[NewEntry], now: datetime)
             "text": one.text,
             "data": one.data,
         }
-        for one in entries
+        # ids of one call are in order, so that they keep the order in which things happened
+        for one, entry_id in zip(entries, new_ids("tml", len(entries)), strict=True)
     ]
-    # ids of one millisecond are random behind it: sorted, they keep the order in which things happened
-    for row, identifier in zip(rows, sorted(str(row["id"]) for row in rows), strict=True):
-        row["id"] = identifier
     await conn.execute(insert(conn, timeline), rows)
 
 

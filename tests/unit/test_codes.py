@@ -4,7 +4,8 @@ import pytest
 
 from gateway.flows.mishaps import scrubbed
 from gateway.flows.people.people import safe_cell
-from gateway.flows.signups.codes import ALPHABET, CODE_LENGTH, link_for, mint_code
+from gateway.flows.signups.codes import ALPHABET, CODE_LENGTH, link_for, mint_code, mint_codes
+from gateway.storage.columns import new_id, new_ids
 from gateway.storage.personal import ERASED, Words
 
 
@@ -13,6 +14,21 @@ def test_codes_cannot_be_guessed_or_misread():
     assert len(codes) == 1_000
     assert len(ALPHABET) ** CODE_LENGTH >= 2**60
     assert not set("0o1il") & set("".join(codes))
+
+
+def test_many_codes_at_once_are_as_good():
+    codes = mint_codes(2_000)
+    assert len(set(codes)) == 2_000
+    assert {len(code) for code in codes} == {CODE_LENGTH}
+    assert set("".join(codes)) == set(ALPHABET)
+
+
+def test_many_ids_at_once_are_in_order_and_of_the_same_form():
+    before, ids, after = new_id("per"), new_ids("per", 2_000), new_id("per")
+    assert ids == sorted(set(ids))
+    assert {len(one) for one in ids} == {len(before)} == {30}
+    assert before[:14] <= ids[0][:14] <= after[:14]
+    assert new_ids("per", 0) == []
 
 
 def test_a_code_is_escaped_in_its_link():

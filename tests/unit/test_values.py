@@ -2,10 +2,22 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
+from email_validator import validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sdk.values import _FITS, Locality, TooLong, Unfit, fit, normalise_email, normalise_phone, text_of
+from gateway.sdk.values import (
+    _FITS,
+    _PLAIN,
+    _SPECIAL,
+    Locality,
+    TooLong,
+    Unfit,
+    fit,
+    normalise_email,
+    normalise_phone,
+    text_of,
+)
 from gateway_schemas.base import Money
 from gateway_schemas.records import Field, FieldType, Option
 
@@ -181,3 +193,19 @@ def test_reading_a_phone_number_never_fails(text, country):
 @given(VALUES)
 def test_everything_has_a_text(value):
     assert isinstance(text_of(value), str)
+
+
+@given(st.from_regex(_PLAIN, fullmatch=True))
+def test_a_plain_address_is_normalised_as_the_rules_would(address):
+    try:
+        by_the_rules = validate_email(address, check_deliverability=False, test_environment=True).normalized.lower()
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            normalise_email(address)
+    else:
+        assert normalise_email(address) == by_the_rules
+
+
+@pytest.mark.parametrize("address", ["a@b.invalid", "a@xn--bcher-kva.example", "Ünal@example.com", "a..b@example.com"])
+def test_addresses_that_need_the_rules_get_them(address):
+    assert _PLAIN.fullmatch(address.lower()) is None or address.rpartition(".")[2] in _SPECIAL

@@ -19,10 +19,11 @@ from gateway.flows.notify.publishing import NewEvent, publish
 from gateway.flows.signups.codes import link_for, mint_codes
 from gateway.storage import importing, links, people, sync_contacts, timeline
 from gateway.storage.campaigns import CampaignRow
+from gateway.storage.columns import new_ids
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.importing import Known, NewPerson
 from gateway.storage.links import NewLink
-from gateway.storage.people import Change, new_person_id
+from gateway.storage.people import Change
 from gateway.storage.sync_contacts import ContactRow
 from gateway.storage.syncs import SyncRow
 from gateway.storage.timeline import NewEntry
@@ -114,10 +115,12 @@ class _Planner:
         self.fields = {one.key: one for one in sync.fields}
         self.plan = Plan()
         self.codes: list[str] = []
+        self.ids: list[str] = []
 
     def run(self, contacts: Mapping[str, Contact]) -> Plan:
         if self.campaign.link_template is not None:
             self.codes = mint_codes(len(contacts))
+        self.ids = new_ids("per", len(contacts))[::-1]  # handed out in order
         # those that are gone first: another contact may stand for their referrers from now on
         for contact in sorted(contacts.values(), key=lambda one: one.reason is None):
             self._decide(contact, self.before.get(contact.record_id))
@@ -164,7 +167,7 @@ class _Planner:
         assert contact.email_hash is not None
         code = self.codes.pop() if self.codes else None
         one = NewPerson(
-            new_person_id(),
+            self.ids.pop(),
             contact.email,
             contact.email_hash,
             contact.values.get("first_name"),

@@ -1,6 +1,7 @@
 """Referral codes and links, where the gateway makes them: campaigns with a ``link_template``."""
 
 import secrets
+from array import array
 from urllib.parse import quote
 
 ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -16,17 +17,17 @@ def mint_code() -> str:
 
 
 def mint_codes(number: int) -> list[str]:
-    """Return so many new codes: each out of 128 random bits, so that none of them is likelier than another."""
-    base = len(ALPHABET)
+    """Return so many new codes, as good as those of ``mint_code``: two letters come out of 32 random bits."""
+    numbers = array("I", secrets.token_bytes(4 * _PAIRS_OF_A_CODE * number))
     codes = []
-    for _ in range(number):
-        bits = secrets.randbits(128)
-        letters = []
-        for _ in range(CODE_LENGTH):
-            bits, place = divmod(bits, base)
-            letters.append(ALPHABET[place])
-        codes.append("".join(letters))
+    for first in range(0, _PAIRS_OF_A_CODE * number, _PAIRS_OF_A_CODE):
+        pairs = [_PAIRS[one % len(_PAIRS)] for one in numbers[first : first + _PAIRS_OF_A_CODE]]
+        codes.append("".join(pairs)[:CODE_LENGTH])
     return codes
+
+
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
+_PAIRS_OF_A_CODE = (CODE_LENGTH + 1) // 2
 
 
 def link_for(template: str | None, code: str | None) -> str | None:

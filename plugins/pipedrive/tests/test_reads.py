@@ -5,10 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from gateway_pipedrive.reads import find_related, read_contacts, read_records
+from gateway_pipedrive.reads import find_related, read_records
 from gateway_schemas.base import Money
 from gateway_schemas.records import Fact, RecordRef
-from gateway_schemas.sync import ContactSelection
 from plugins.pipedrive.tests.openapi import vendor_documents
 
 
@@ -142,22 +141,6 @@ async def test_the_deals_of_a_lead_that_is_still_there(sandbox, connection, pers
     sandbox.convert_lead(lead.id)
     # The lead names its person no more: its deal is found through the contact.
     assert await find_related(connection, ref("lead", lead)) == []
-
-
-async def test_contacts_are_walked_to_the_end_with_and_without_a_filter(sandbox, connection, recorder):
-    for number in range(1050):
-        sandbox.add_person(f"P {number}", f"p{number}@x.test")
-    seen, checkpoint = [], None
-    while True:
-        page = await read_contacts(connection, ContactSelection(), checkpoint)
-        seen += [one.ref.id for one in page.contacts]
-        checkpoint = page.checkpoint
-        if checkpoint is None:
-            break
-    assert len(seen) == len(set(seen)) == 1053
-    filtered = await read_contacts(connection, ContactSelection(filter=str(sandbox.demo.filter.id)), None)
-    assert "3" not in [one.ref.id for one in filtered.contacts]
-    assert recorder.request_problems(vendor_documents()) == []
 
 
 async def test_a_fact_of_a_record_has_its_time(sandbox, connection, person, clock):
