@@ -185,7 +185,7 @@ async def ours(port: int, contacts: int, folder: Path, *, write_back: bool, limi
         read_at: float | None = None
         cpu_read = written_when_read = 0.0
         while True:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
             async with services.database.read() as conn:
                 now = await syncs.get(conn, row.id)
             assert now is not None

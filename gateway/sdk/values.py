@@ -34,7 +34,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import phonenumbers
-from email_validator import validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
 
 from gateway_schemas.base import FieldValue, Money
 from gateway_schemas.records import Field, FieldType, Option
@@ -70,7 +70,7 @@ class Locality(msgspec.Struct, frozen=True, kw_only=True):
 _PLAIN = re.compile(r"[a-z0-9_+-]{1,60}(?:\.[a-z0-9_+-]{1,60}){0,2}@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.){1,5}[a-z]{2,20}")
 """Addresses that are their own spelling whatever the rules say of others: nearly all, at a fiftieth of the cost."""
 
-_SPECIAL = frozenset({"arpa", "invalid", "local", "localhost", "onion", "test", "example", "alt", "internal"})
+_SPECIAL = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOMAIN_NAMES)
 MOST_ADDRESS = 64
 
 

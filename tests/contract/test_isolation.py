@@ -44,7 +44,7 @@ ANY_KEY = {
 }
 """Routes that every key may read, whatever its scopes."""
 
-RESOURCES = {"account", "campaign", "connection", "person", "reward", "endpoint", "delivery", "key"}
+RESOURCES = {"account", "campaign", "connection", "person", "reward", "endpoint", "delivery", "key", "sync"}
 """Path parameters, query parameters and fields of bodies that name something of one account."""
 
 WORDS = {
@@ -239,6 +239,14 @@ async def populate(world: World, account: str) -> tuple[dict[str, str], list[str
     await world.call("POST", f"/v1/accounts/{account}/people/{fred['person']}/qualification", {"qualified": True})
     await world.drain()
     (reward,) = (await world.call("GET", f"/v1/accounts/{account}/rewards"))["data"]
+    # the accounts share one vendor account here: each syncs contacts that are nobody's
+    chosen = world.sandbox.add_filter(f"For {account}", "people", [["name", "contains", "Example"]])
+    sync = await world.call(
+        "POST",
+        f"/v1/accounts/{account}/campaigns/{campaign}/syncs",
+        {"use_suggested": True, "selection": {"filter": str(chosen.id)}},
+    )
+    await world.drain()
     deliveries = (await world.call("GET", f"/v1/deliveries?account={account}&endpoint={endpoint}"))["data"]
     _, made = await key(world, account, SCOPES, named=True)
     ids = {
@@ -250,6 +258,7 @@ async def populate(world: World, account: str) -> tuple[dict[str, str], list[str
         "endpoint": endpoint,
         "delivery": deliveries[0]["id"],
         "key": made,
+        "sync": sync["id"],
     }
     assert set(ids) == RESOURCES
     # what the caller sent may be said back; these it did not send
