@@ -38,6 +38,7 @@ from gateway.api import (
 )
 from gateway.api.nul import refuse_nul
 from gateway.api.problems import problem_response
+from gateway.console import router as console
 from gateway.flows import handlers as flows
 from gateway.flows.connections import budget, opening
 from gateway.flows.connections.host import AccountHost
@@ -163,7 +164,7 @@ def create_app(services: Services, *, worker: Worker | None = None) -> Litestar:
 
     routes = [route for module in API for route in module.ROUTES]
     return Litestar(
-        [*routes, *plugin_routes.of(services.integrations)],
+        [*routes, *plugin_routes.of(services.integrations), console(services)],
         dependencies={
             "services": Provide(lambda: services, sync_to_thread=False),
             "caller": Provide(auth.provide_caller),

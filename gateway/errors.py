@@ -32,6 +32,12 @@ PROBLEMS: dict[str, ProblemKind] = {
     ),
     "missing_scope": ProblemKind(403, "The key lacks a scope", "Use a key with the scope that `detail` names."),
     "host_key_required": ProblemKind(403, "Only a host key may do this", "Use a host key."),
+    "forbidden_origin": ProblemKind(
+        403, "Another site sent this form", "Nothing was done. Open the console's page itself and send the form there."
+    ),
+    "session_changed": ProblemKind(
+        409, "This page belongs to another session", "Nothing was done yet. What you typed is kept: send it again."
+    ),
     "not_found": ProblemKind(
         404, "There is no such resource", "Check the id. A resource of another account is not there for you."
     ),

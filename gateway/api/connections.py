@@ -26,7 +26,6 @@ from gateway_schemas.connection import (
 )
 
 TAGS = ["connections"]
-CLAIM_COOKIE = "gateway_claim"
 
 
 @post("/v1/accounts/{account:str}/connections", tags=TAGS)
@@ -73,7 +72,9 @@ async def claim(
 ) -> Connection:
     """Give a marketplace install to this account, by its one-time code or the cookie of the browser."""
     caller.require(account, "manage")
-    row = await installations.claim(services, account, code=data.code, cookie=request.cookies.get(CLAIM_COOKIE))
+    row = await installations.claim(
+        services, account, code=data.code, cookie=request.cookies.get(installations.CLAIM_COOKIE)
+    )
     return shown(services, row)
 
 

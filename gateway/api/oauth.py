@@ -10,7 +10,6 @@ from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gateway.api.connections import CLAIM_COOKIE
 from gateway.api.problems import refused_for
 from gateway.errors import Refused
 from gateway.flows.connections import installations, oauth
@@ -96,7 +95,7 @@ def _installed(services: NamedDependency[Services], installed: Installed) -> Res
         f"<p class=code>{escape(installed.code)}</p>"
     )
     cookie = Cookie(
-        key=CLAIM_COOKIE,
+        key=installations.CLAIM_COOKIE,
         value=installed.cookie,
         max_age=round(installations.LIFE.total_seconds()),
         path="/",

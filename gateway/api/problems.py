@@ -8,10 +8,9 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from gateway.errors import PROBLEMS, Refused, field_problem
-from gateway.sdk import errors as sdk
-from gateway.storage.writer import Overloaded, StorageUnavailable
-from gateway_schemas.problem import FieldProblem, ProblemDetails
+from gateway.errors import PROBLEMS, Refused
+from gateway.flows.refusals import meaning_of
+from gateway_schemas.problem import ProblemDetails
 
 _BY_STATUS = {
     400: "invalid_request",
@@ -29,55 +28,9 @@ _log = structlog.get_logger()
 
 def refused_for(error: Exception) -> Refused:
     """Return the refusal that an exception means."""
-    match error:
-        case Refused():
-            return error
-        case Overloaded():
-            return Refused("overloaded", "Send the same request again shortly.", retry_after=1)
-        case StorageUnavailable():
-            return Refused("storage_unavailable", "Nothing was accepted; send the same request again.", retry_after=5)
-        case sdk.PluginError():
-            return _said_by_a_plugin(error)
-        case msgspec.ValidationError():
-            return invalid_body(error)
-        case msgspec.DecodeError():
-            return Refused("invalid_request", f"The body is not JSON that can be read: {error}.")
-        case HTTPException() if error.status_code in _BY_STATUS:
-            return Refused(_BY_STATUS[error.status_code], _detail(error))
-        case _:
-            return Refused("internal", "The failure is logged; send the same request again, it is not done twice.")
-
-
-def _said_by_a_plugin(error: sdk.PluginError) -> Refused:
-    match error:
-        case sdk.ReauthRequired():
-            return Refused("needs_reauth", f"{error}. Authorise the connection again.")
-        case sdk.RetryLater():
-            return Refused("vendor_unavailable", f"{error}. Try again later.", retry_after=error.after_seconds)
-        case sdk.Rejected():
-            found = [FieldProblem(field=one.field, message=one.message, code=one.code) for one in error.problems]
-            return Refused("invalid_input" if found else "vendor_refused", str(error), found)
-        case sdk.NotSupported():
-            return Refused("not_supported", str(error))
-        case sdk.Misconfigured():
-            return Refused("misconfigured", str(error))
-        case sdk.RecordGone():
-            return Refused("vendor_refused", str(error))
-        case _:
-            return Refused("vendor_unavailable", str(error), retry_after=5)
-
-
-def invalid_body(error: msgspec.ValidationError) -> Refused:
-    """Name the field that msgspec refused."""
-    problem = field_problem(error)
-    if problem.field == "data":
-        return Refused("invalid_input", "Send a JSON body.", [FieldProblem(field="", message="The body is missing.")])
-    field = problem.field.removeprefix("data.").removeprefix("data[").strip()
-    return Refused(
-        "invalid_input",
-        f"{field or 'The body'}: {problem.message}.",
-        [FieldProblem(field=field, message=problem.message)],
-    )
+    if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
+        return Refused(_BY_STATUS[error.status_code], _detail(error))
+    return meaning_of(error)
 
 
 def _detail(error: HTTPException) -> str:

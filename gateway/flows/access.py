@@ -30,8 +30,8 @@ USED_EVERY = timedelta(minutes=1)
 """How exact ``last_used_at`` of a key is."""
 
 LINK_LIFE = timedelta(minutes=5)
-SESSION_IDLE = timedelta(hours=1)
-SESSION_LIFE = timedelta(hours=12)
+SESSION_IDLE = timedelta(minutes=30)
+SESSION_LIFE = timedelta(hours=8)
 SLIDE_EVERY = timedelta(minutes=5)
 """A session in use is prolonged at most this often."""
 

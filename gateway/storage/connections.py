@@ -23,6 +23,7 @@ __all__ = [
     "active",
     "active_crm",
     "add",
+    "awaiting_approval",
     "by_id_for_account",
     "by_identity",
     "by_ids",
@@ -160,6 +161,11 @@ async def active(conn: AsyncConnection, integration: str | None = None) -> list[
     """Return every active connection, newest first."""
     narrowed = [] if integration is None else [connections.c.integration == integration]
     return await _all(conn, connections.c.state == "active", *narrowed)
+
+
+async def awaiting_approval(conn: AsyncConnection, limit: int = 200) -> list[ConnectionRow]:
+    """Return the connections of all accounts that wait for the operator, newest first."""
+    return await _all(conn, connections.c.state == "pending_approval", limit=limit)
 
 
 async def by_identity(conn: AsyncConnection, integration: str, identity: str) -> list[ConnectionRow]:

@@ -1,8 +1,10 @@
-"""Counts over the whole gateway for metrics and ``doctor``: cheap enough for every scrape."""
+"""Counts over the whole gateway for metrics and ``doctor``, cheap enough for every scrape; and those of one account."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Column, ColumnElement, case, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.storage.tables import connections, deliveries, inbound, lanes, people, tasks
@@ -45,3 +47,86 @@ async def counts(conn: AsyncConnection, now: datetime) -> Gauges:
         "inbound_unread": ("Vendor calls stored and not read yet", None, {"": unread or 0}),
         "deliveries_waiting": ("Event deliveries under way", "state", dict(out.all())),
     }
+
+
+# --- one account -----------------------------------------------------------------------------------------
+
+
+async def people_by_campaign(
+    conn: AsyncConnection, account_id: str, campaign_ids: Sequence[str]
+) -> list[tuple[str, str, int, int]]:
+    """Return campaign, role, how many people, and how many of them are qualified."""
+    statement = (
+        select(
+            people.c.campaign_id,
+            people.c.role,
+            func.count(),
+            func.sum(case((people.c.state == "qualified", 1), else_=0)),
+        )
+        .where(people.c.account_id == account_id, people.c.campaign_id.in_(campaign_ids))
+        .group_by(people.c.campaign_id, people.c.role)
+    )
+    return [(campaign, role, number, int(done or 0)) for campaign, role, number, done in await conn.execute(statement)]
+
+
+async def by_day(conn: AsyncConnection, account_id: str, starts: Sequence[datetime]) -> list[tuple[int, int, int]]:
+    """Return signups, qualified referrals and refused signups of each day.
+
+    Args:
+        conn: Where to read.
+        account_id: Whose.
+        starts: When each day begins, and when the last one ends.
+    """
+    first, last = starts[0], starts[-1]
+    accepted = await conn.execute(
+        select(_day_of(people.c.accepted_at, starts), people.c.crm == "refused", func.count())
+        .where(people.c.account_id == account_id, people.c.accepted_at >= first, people.c.accepted_at < last)
+        .group_by(text("1"), text("2"))
+    )
+    qualified = await conn.execute(
+        select(_day_of(people.c.qualified_at, starts), func.count())
+        .where(
+            people.c.account_id == account_id,
+            text("people.qualified_at is not null"),  # literal, so that the partial index is used
+            people.c.qualified_at >= first,
+            people.c.qualified_at < last,
+            people.c.state == "qualified",
+        )
+        .group_by(text("1"))
+    )
+    days = [[0, 0, 0] for _ in starts[1:]]
+    for day, refused, number in accepted:
+        days[day][0] += number
+        days[day][2] += number if refused else 0
+    for day, number in qualified:
+        days[day][1] += number
+    return [(signups, done, failed) for signups, done, failed in days]
+
+
+def _day_of(column: Column[Any], starts: Sequence[datetime]) -> ColumnElement[int]:
+    """Return the number of the day: a chain of comparisons, since days of a time zone are not all of one length."""
+    return case(*((column < end, number) for number, end in enumerate(starts[1:])), else_=len(starts) - 2)
+
+
+async def parked(conn: AsyncConnection, account_id: str) -> list[tuple[str, int]]:
+    """Return why tasks of an account are parked, and how many for each cause."""
+    number = func.count()
+    statement = (
+        select(tasks.c.park_cause, number)
+        .where(text("tasks.state = 'parked'"), tasks.c.account_id == account_id)
+        .group_by(tasks.c.park_cause)
+        .order_by(number.desc())
+    )
+    return [(cause or "", found) for cause, found in await conn.execute(statement)]
+
+
+async def held(conn: AsyncConnection, account_id: str) -> list[tuple[str, int]]:
+    """Return why signups of an account are held, and how many for each cause."""
+    number = func.count()
+    statement = (
+        select(people.c.crm_cause, number)
+        .where(text("people.crm = 'held'"), people.c.account_id == account_id)
+        .group_by(people.c.crm_cause)
+        .order_by(number.desc())
+    )
+    return [(cause or "", found) for cause, found in await conn.execute(statement)]

@@ -173,6 +173,17 @@ console_sessions = Table(
     Column("created_at", UtcTime, nullable=False),
 )
 
+operator_sessions = Table(
+    "operator_sessions",  # of people who signed in to the console with a host key
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("key_hash", String(64), nullable=False),  # of the host key: when that is taken away, the session ends
+    Column("expires_at", UtcTime, nullable=False),  # slides
+    Column("ends_at", UtcTime, nullable=False),  # does not
+    Column("created_at", UtcTime, nullable=False),
+)
+
 # --- secrets (storage/vault.py) ------------------------------------------------------------------
 
 secrets = Table(
@@ -413,6 +424,13 @@ people = Table(
     Index("ix_people_email_hash", "email_hash"),
     Index("ix_people_ledger", "account_id", "accepted_at", "crm"),
     Index("ix_people_accepted_at", "accepted_at"),
+    Index(
+        "ix_people_qualified_at",
+        "account_id",
+        "qualified_at",
+        sqlite_where=text("qualified_at is not null"),
+        postgresql_where=text("qualified_at is not null"),
+    ),
     Index(
         "ix_people_held",
         "account_id",

@@ -29,6 +29,9 @@ from gateway.storage.tasks import NewTask, Task, insert_tasks
 from gateway.storage.upsert import AlreadyThere
 
 LIFE = timedelta(minutes=60)
+CLAIM_COOKIE = "gateway_claim"
+"""Proves that the browser that asks is the one that installed."""
+
 SWEEP_SECONDS = 300.0
 CODE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # without letters and digits that look alike
 CODE_LENGTH = 12

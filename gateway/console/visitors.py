@@ -1,0 +1,108 @@
+"""Who looks at the console: a session of one account, or an operator; and the cookies that say so.
+
+Outside a frame the cookie is ``SameSite=Lax``. In a frame of another site browsers send only cookies that are
+``SameSite=None``, and keep those apart by the embedding site (``Partitioned``); it has a name of its own, so that a
+window and a frame of one browser do not end each other's session.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from litestar import Request
+
+from gateway.errors import Refused
+from gateway.flows import access, operators
+from gateway.flows.services import Services
+from gateway.settings import Settings
+
+SESSION, FRAMED, OPERATOR = "gateway_session", "gateway_framed", "gateway_operator"
+MAX_AGE = round(access.SESSION_LIFE.total_seconds())
+AnyRequest = Request[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks.
+
+    Attributes:
+        account_id: The one account of a session; ``None`` for an operator, who sees all.
+        token: Of the session; the proof of forms is made from it.
+        framed: The page stands in a frame: a vendor's page opens in a new window.
+        cookie: Name of the cookie that the token came in, without prefix.
+    """
+
+    kind: Literal["session", "operator"]
+    account_id: str | None
+    token: str
+    framed: bool
+    cookie: str
+
+    def sees(self, account_id: str) -> bool:
+        """Say whether this account is there for the visitor."""
+        return self.kind == "operator" or account_id == self.account_id
+
+
+async def find_visitor(request: AnyRequest, services: Services, account_id: str | None) -> Visitor:
+    """Return who looks; of several sessions in one browser the one that fits the account of the page.
+
+    Raises:
+        Refused: ``unauthenticated`` when there is no session or it has ended.
+    """
+    found = [one async for one in _visitors(request, services)]
+    if not found:
+        raise Refused("unauthenticated", "Your session has ended, or this browser has none.")
+    fitting = [one for one in found if account_id is None or one.sees(account_id)]
+    return (fitting or found)[0]
+
+
+async def _visitors(request: AnyRequest, services: Services) -> AsyncIterator[Visitor]:
+    for name, token in _tokens(request, services.settings):
+        framed = name == FRAMED
+        if name == OPERATOR:
+            if await operators.is_operator(services, token):
+                yield Visitor("operator", None, token, framed, name)
+            continue
+        grant = await access.authenticate(services, token) if token.startswith(access.SESSION_PREFIX) else None
+        if grant is not None and grant.kind == "session":
+            yield Visitor("session", grant.account_id, token, framed, name)
+
+
+def _tokens(request: AnyRequest, settings: Settings) -> Iterator[tuple[str, str]]:
+    order = (FRAMED, SESSION, OPERATOR) if in_frame(request) else (SESSION, OPERATOR, FRAMED)
+    for name in order:
+        token = request.cookies.get(prefix(settings) + name)
+        if token:
+            yield name, token
+
+
+def in_frame(request: AnyRequest) -> bool:
+    """Say whether the browser shows the answer in a frame; browsers say so themselves."""
+    return request.headers.get("sec-fetch-dest") in ("iframe", "frame", "embed", "object")
+
+
+# --- cookies -------------------------------------------------------------------------------------------
+
+
+def prefix(settings: Settings) -> str:
+    """Return the prefix that browsers hold a cookie to: sent over https alone, by this host alone."""
+    return "__Host-" if is_secure(settings) else ""
+
+
+def is_secure(settings: Settings) -> bool:
+    """Say whether cookies are ``Secure``: always, but for plain http on another machine, which is for trying out."""
+    url = urlsplit(settings.public_url)
+    return url.scheme == "https" or url.hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def cookie(settings: Settings, name: str, token: str, *, max_age: int = MAX_AGE) -> str:
+    """Return the ``Set-Cookie`` header of a session; ``max_age`` 0 takes it away.
+
+    Written by hand: the library of this Python version knows no ``Partitioned``.
+    """
+    parts = [f"{prefix(settings)}{name}={token}", f"Max-Age={max_age}", "Path=/", "HttpOnly"]
+    if is_secure(settings):
+        parts.append("Secure")
+    parts += ["SameSite=None", "Partitioned"] if name == FRAMED else ["SameSite=Lax"]
+    return "; ".join(parts)

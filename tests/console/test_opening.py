@@ -1,0 +1,213 @@
+"""Getting in: links that a click opens, sessions that slide and end, operators, frames, forged forms."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from .browsing import HOST_KEY
+from .conftest import opened
+
+
+async def link_for(gateway, account="acme"):
+    return (await gateway.call("POST", f"/v1/accounts/{account}/sessions"))["url"]
+
+
+def cookie_of(page_answer):
+    return page_answer.headers["set-cookie"]
+
+
+async def press_raw(browser, button, **values):
+    """Press a button and return the first answer, without following it."""
+    form = browser.page.form(button)
+    data = dict(form.fields) | values
+    headers = {"sec-fetch-site": "same-origin", "sec-fetch-dest": browser.dest}
+    return await browser.client.post(form.action, data=data, headers=headers)
+
+
+# --- links ---------------------------------------------------------------------------------------------
+
+
+async def test_looking_at_a_link_uses_nothing_up_and_a_click_opens_it_once(gateway, new_browser):
+    link = await link_for(gateway)
+    preview = new_browser()
+    for _ in range(3):
+        await preview.go(link)
+    mine, other = new_browser(), new_browser()
+    await mine.go(link)
+    await other.go(link)
+    page = await mine.press("Open the console")
+    assert page.path == "/console/a/acme/campaigns"
+    refused = await other.press("Open the console", expect=401)
+    assert "used already or is older than five minutes" in refused.text
+    assert "open the integrations there again" in refused.text
+
+
+async def test_a_double_click_on_a_link_lands_where_the_first_click_did(gateway, new_browser):
+    browser = new_browser()
+    page = await browser.go(await link_for(gateway))
+    await browser.press("Open the console")
+    browser.page = page
+    again = await browser.press("Open the console")
+    assert again.path == "/console/a/acme/campaigns"
+
+
+async def test_a_link_of_six_minutes_ago_opens_nothing(gateway, new_browser):
+    browser = new_browser()
+    await browser.go(await link_for(gateway))
+    gateway.clock.advance(timedelta(minutes=5, seconds=1))
+    await browser.press("Open the console", expect=401)
+
+
+async def test_another_site_cannot_open_a_link_for_somebody(gateway, new_browser):
+    browser = new_browser()
+    await browser.go(await link_for(gateway))
+    form = browser.page.form("Open the console")
+    for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}, {}):
+        answer = await browser.client.post(form.action, data=dict(form.fields), headers=headers)
+        assert answer.status_code == 403
+    await browser.press("Open the console")
+
+
+# --- cookies -------------------------------------------------------------------------------------------
+
+
+async def test_outside_a_frame_the_cookie_is_lax_and_in_a_frame_partitioned(gateway, new_browser):
+    outside, inside = new_browser(), new_browser(dest="iframe")
+    await outside.go(await link_for(gateway))
+    lax = cookie_of(await press_raw(outside, "Open the console"))
+    assert re.fullmatch(
+        r"__Host-gateway_session=gws_[\w-]{43}; Max-Age=28800; Path=/; HttpOnly; Secure; SameSite=Lax", lax
+    )
+    await inside.go(await link_for(gateway))
+    framed = cookie_of(await press_raw(inside, "Open the console"))
+    assert framed.startswith("__Host-gateway_framed=")
+    assert framed.endswith("; Path=/; HttpOnly; Secure; SameSite=None; Partitioned")
+
+
+async def test_every_page_is_guarded_by_its_headers(gateway, browser):
+    page = await browser.go("/console/a/acme/campaigns")
+    policy = page.answer.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+    assert "frame-ancestors https://console.example" in policy
+    assert "form-action 'self' https://login.toy.test" in policy
+    assert "unsafe" not in policy
+    assert page.answer.headers["cache-control"] == "no-store"
+    assert page.answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_pages_hold_no_script_and_no_style_of_their_own_and_name_no_other_host(gateway, browser):
+    page = await browser.go("/console/a/acme/campaigns")
+    assert not re.findall(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", page.answer.text)
+    assert not re.findall(r'(?:src|href|action)="(?!/|#|data:,)', page.answer.text)
+
+
+async def test_files_are_served_for_ever_and_compressed(gateway, browser):
+    page = await browser.go("/console/a/acme/campaigns")
+    for path in re.findall(r'(?:src|href)="(/console/static/[^"]+)"', page.answer.text):
+        answer = await browser.client.get(path)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+        assert answer.headers["content-encoding"] == "gzip"
+    assert (await browser.client.get("/console/static/000000000000/console.css")).status_code == 404
+    assert (await browser.client.get("/console/static/x/..%2f__init__.py")).status_code == 404
+
+
+# --- sessions ------------------------------------------------------------------------------------------
+
+
+async def test_a_session_slides_for_half_an_hour_and_ends_after_eight_hours(gateway, browser):
+    for _ in range(19):
+        gateway.clock.advance(timedelta(minutes=25))
+        await browser.go("/console/a/acme/campaigns")
+    gateway.clock.advance(timedelta(minutes=6))
+    page = await browser.go("/console/a/acme/campaigns", expect=401)
+    assert "Your session has ended" in page.text
+
+
+async def test_another_accounts_pages_are_not_there(gateway, browser):
+    page = await browser.go("/console/a/bravo/campaigns", expect=404)
+    assert "There is no account 'bravo' here." in page.text
+
+
+async def test_two_sessions_of_two_accounts_live_side_by_side_in_window_and_frame(gateway, new_browser):
+    window = await opened(gateway, new_browser())
+    frame = new_browser(dest="iframe")
+    frame.client.cookies = window.client.cookies
+    await opened(gateway, frame, "bravo")
+    await frame.go("/console/a/bravo/campaigns")
+    await window.go("/console/a/acme/campaigns")
+
+
+async def test_signing_out_ends_the_session_everywhere(gateway, browser, new_browser):
+    copy = new_browser()
+    copy.client.cookies.update(browser.client.cookies)
+    page = await browser.press("Sign out")
+    assert "You are signed out" in page.text
+    await copy.go("/console/a/acme/campaigns", expect=401)
+
+
+async def test_what_was_typed_survives_a_session_that_ended(gateway, browser, new_browser):
+    await browser.go("/console/a/acme/settings/integrations")
+    gateway.clock.advance(timedelta(minutes=31))
+    page = await browser.press("Connect", expect=401)
+    assert "What you typed is kept on this page" in page.text
+    second = await opened(gateway, new_browser())  # in another window of the same browser
+    browser.client.cookies.update(second.client.cookies)
+    changed = await browser.press("Send again", expect=409)
+    assert "belongs to another session" in changed.text
+    await browser.press("Send again")
+    assert len((await gateway.call("GET", "/v1/accounts/acme/connections"))["data"]) == 1
+
+
+@pytest.mark.parametrize("token", ["", "x", "A" * 88])
+async def test_a_form_without_the_proof_of_its_session_does_nothing(gateway, browser, token):
+    await browser.go("/console/a/acme/settings/integrations")
+    await browser.press("Connect", expect=409, csrf=token)
+    assert (await gateway.call("GET", "/v1/accounts/acme/connections"))["data"] == []
+
+
+async def test_another_sites_form_does_nothing_even_with_the_proof(gateway, browser):
+    await browser.go("/console/a/acme/settings/integrations")
+    form = browser.page.form("Connect")
+    answer = await browser.client.post(form.action, data=dict(form.fields), headers={"sec-fetch-site": "same-site"})
+    assert answer.status_code == 403
+    assert "Another site sent this form" in answer.text
+    assert "Send again" not in answer.text
+
+
+# --- operators -----------------------------------------------------------------------------------------
+
+
+async def test_operators_sign_in_with_the_host_key_and_see_every_account(gateway, new_browser):
+    browser = new_browser()
+    await browser.go("/console/sign-in")
+    page = await browser.press("Sign in", secret__key=HOST_KEY)
+    assert page.path == "/console/accounts"
+    assert {"acme", "bravo"} <= {href.rpartition("/")[2] for _, href in page.links}
+    await browser.go("/console/a/bravo/campaigns")
+    assert HOST_KEY not in str(browser.client.cookies)
+    await browser.press("Sign out")
+    await browser.go("/console/accounts", expect=401)
+
+
+async def test_wrong_host_keys_are_refused_and_then_slowed_down(gateway, new_browser):
+    browser = new_browser()
+    await browser.go("/console/sign-in")
+    for _ in range(5):
+        page = await browser.press("Sign in", secret__key="x" * 40, expect=401)
+        assert "no host key" in page.text
+    page = await browser.press("Sign in", secret__key=HOST_KEY, expect=429)
+    assert "Wait" in page.text
+    gateway.clock.advance(timedelta(minutes=1, seconds=1))
+    await browser.press("Sign in", secret__key=HOST_KEY)
+
+
+async def test_an_accounts_session_sees_no_operators_page(gateway, browser):
+    await browser.go("/console/accounts", expect=403)
+    await browser.go("/console/endpoints", expect=403)
+
+
+async def test_a_path_that_is_none_says_so(gateway, browser):
+    page = await browser.go("/console/nowhere/at/all", expect=404)
+    assert "There is no such page" in page.text
