@@ -73,7 +73,7 @@ async def list_campaigns(desk: NamedDependency[Desk], cursor: FromQuery[str | No
         next=page.next,
         setups=found,
         numbers=numbers,
-        none=Numbers(),
+        nobody=Numbers(),
         roles=ROLES,
         row=row,
     )

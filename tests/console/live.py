@@ -1,0 +1,176 @@
+"""Gateway, worker, sandbox of Pipedrive, fake host and an embedding site on loopback ports, for a real browser."""
+
+import asyncio
+import base64
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from litestar import Litestar, Response, get
+
+from gateway.app import create_app, create_worker, open_services
+from gateway.plugins import discover
+from gateway.sdk.clock import Clock
+from gateway.settings import Settings
+from gateway.storage import migrate
+from gateway.testing.fake_host import FakeHost
+from gateway_pipedrive.sandbox import create_sandbox
+
+from .browsing import HOST_KEY
+
+WANTED = "GATEWAY_BROWSER_TESTS"
+"""Set to ``required``, a missing browser fails the tests instead of skipping them."""
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+def chromium() -> str | None:
+    """Return the program of a Chromium: ``GATEWAY_CHROMIUM``, or the first that is installed."""
+    given = os.environ.get("GATEWAY_CHROMIUM")
+    return given or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def free_ports(number: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(number)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@asynccontextmanager
+async def serving(app: Any, port: int, host: str = "127.0.0.1") -> AsyncIterator[None]:
+    config = uvicorn.Config(app, host=host, port=port, log_level="error", access_log=False, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        if running.done():
+            await running
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await running
+
+
+class Live:
+    """What a browser test acts on."""
+
+    def __init__(self, services: Any, sandbox: Any, host: FakeHost, url: str, crm_url: str, site_url: str) -> None:
+        self.services = services
+        self.sandbox = sandbox
+        self.host = host
+        self.url = url
+        self.crm_url = crm_url
+        self.site_url = site_url
+        self.framed = ""
+        self.api = httpx.AsyncClient(
+            base_url=url, headers={"authorization": f"Bearer {HOST_KEY}"}, timeout=30, trust_env=False
+        )
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        answer = await self.api.request(method, path, json=body)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    async def account(self, account: str = "acme", **changes: Any) -> str:
+        body = {"name": "Acme Roofing", "currency": "EUR", "country": "DE", "timezone": "Europe/Berlin", **changes}
+        await self.call("PUT", f"/v1/accounts/{account}", body)
+        return account
+
+    async def campaign(self, campaign: str = "spring", account: str = "acme", **changes: Any) -> None:
+        fields = [
+            {"key": "company", "label": "Company", "role": "referred"},
+            {"key": "message", "label": "How can we help?", "type": "long_text", "role": "referred"},
+        ]
+        body = {
+            "name": "Spring referrals", "state": "live", "link_template": "https://refer.example/{code}",
+            "fields": fields, **changes,
+        }  # fmt: skip
+        await self.call("PUT", f"/v1/accounts/{account}/campaigns/{campaign}", body)
+
+    async def link(self, account: str = "acme") -> str:
+        return (await self.call("POST", f"/v1/accounts/{account}/sessions"))["url"]
+
+    async def signup(self, campaign: str = "spring", account: str = "acme", **body: Any) -> dict[str, Any]:
+        answer = await self.call("POST", f"/v1/accounts/{account}/campaigns/{campaign}/signups", body)
+        return await self.call("GET", f"/v1/accounts/{account}/people/{answer['results'][0]['person']}")
+
+    async def until(self, path: str, condition: Any, seconds: float = 20) -> Any:
+        """Ask the API until the condition holds."""
+        for _ in range(int(seconds / 0.05)):
+            found = await self.call("GET", path)
+            if condition(found):
+                return found
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{path}: {found}")
+
+    async def connected(self, account: str = "acme") -> str:
+        """Connect Pipedrive by the API, for tests that are about something else."""
+        started = await self.call("POST", f"/v1/accounts/{account}/connections", {"integration": "pipedrive"})
+        async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as browser:
+            await browser.get(f"{started['next_step']['url']}&decision=allow")
+        await self.until(f"/v1/connections/{started['id']}", lambda one: one["health"]["webhooks"] == "healthy")
+        return str(started["id"])
+
+
+@asynccontextmanager
+async def live(folder: Path, *, clock: Clock | None = None, with_worker: bool = True) -> AsyncIterator[Live]:
+    """Start everything; the embedding site is another origin *and* another site (``localhost``, not ``127.0.0.1``)."""
+    async with AsyncExitStack() as stack:
+        gateway_port, crm_port, host_port, site_port = free_ports(4)
+        url, crm_url = f"http://127.0.0.1:{gateway_port}", f"http://127.0.0.1:{crm_port}"
+        site_url = f"http://localhost:{site_port}"
+        sandbox = create_sandbox(
+            base_url=crm_url, callback_url=f"{url}/v1/oauth/pipedrive/callback", auto_deliver=True
+        )
+        settings = Settings(
+            database_url=f"sqlite:///{folder / 'gateway.db'}",
+            public_url=url,
+            host_keys=[HOST_KEY],
+            secret_keys=["k1:" + base64.urlsafe_b64encode(b"0" * 32).decode()],
+            support_contact="support@referrals.example",
+            console_origins=[site_url],
+            allow_local_targets=True,
+        )
+        environ = {
+            "GATEWAY_PIPEDRIVE_CLIENT_ID": sandbox.client_id,
+            "GATEWAY_PIPEDRIVE_CLIENT_SECRET": sandbox.client_secret,
+            "GATEWAY_PIPEDRIVE_OAUTH_URL": crm_url,
+            "GATEWAY_PIPEDRIVE_API_URL": crm_url,
+        }
+        if not (folder / "gateway.db").exists():
+            await migrate.upgrade(settings.database_url)
+        services = await stack.enter_async_context(
+            open_services(settings, environ=environ, integrations=discover(), clock=clock)
+        )
+        host = FakeHost()
+        await stack.enter_async_context(serving(sandbox.app, crm_port))
+        await stack.enter_async_context(serving(host.app, host_port))
+        worker = create_worker(services) if with_worker else None
+        await stack.enter_async_context(serving(create_app(services, worker=worker), gateway_port))
+        world = Live(services, sandbox, host, url, crm_url, site_url)
+
+        @get("/", media_type="text/html", sync_to_thread=False)
+        def embedding() -> Response[str]:
+            text = f'<!doctype html><html lang="en"><title>Platform</title><h1>Platform</h1><iframe title="Integrations" src="{world.framed}" width="1000" height="800"></iframe></html>'
+            return Response(text, media_type="text/html")
+
+        await stack.enter_async_context(serving(Litestar([embedding], openapi_config=None), site_port))
+        stack.push_async_callback(world.api.aclose)
+        made = await world.call("POST", "/v1/endpoints", {"url": f"http://127.0.0.1:{host_port}/webhooks"})
+        host.secrets.append(made["secret"])
+        yield world
+        with suppress(Exception):
+            await sandbox.deliver_webhooks()
