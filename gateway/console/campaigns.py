@@ -12,6 +12,7 @@ from gateway.errors import Refused, invalid
 from gateway.flows import overview
 from gateway.flows.campaigns import campaign as flow
 from gateway.flows.campaigns import setup as setups
+from gateway.flows.contact_sync import start as contact_syncs
 from gateway.flows.overview import Numbers
 from gateway.storage import campaigns, connections
 from gateway.storage.campaigns import SetupRow
@@ -22,6 +23,15 @@ from gateway_schemas.problem import FieldProblem
 
 ROLES: tuple[tuple[Role, str], ...] = (("referred", "Person Invited"), ("referrer", "Person Referring"))
 PAGE = 50
+SYNC_STATES = {
+    "running": ("Running", "wait"),
+    "watching": ("Ongoing, up to date", "good"),
+    "paused": ("Paused", "wait"),
+    "needs_attention": ("Needs attention", "bad"),
+    "completed": ("Completed", "good"),
+    "cancelled": ("Cancelled", ""),
+}
+"""The word that people see for each state of a contact sync, and its tone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +147,15 @@ async def show_promote(desk: NamedDependency[Desk], campaign: FromPath[str]) -> 
     found = await flow.find(desk.services, desk.account_id, campaign)
     ground = await ground_of(desk, campaign)
     numbers = (await overview.of_campaigns(desk.services, desk.account_id, [campaign])).get(campaign, Numbers())
-    return desk.page("promote.html", campaign=found, ground=ground, numbers=numbers)
+    syncs = await contact_syncs.find_page(desk.services, desk.account_id, campaign, limit=1, cursor=None)
+    return desk.page(
+        "promote.html",
+        campaign=found,
+        ground=ground,
+        numbers=numbers,
+        sync=syncs.data[0] if syncs.data else None,
+        states=SYNC_STATES,
+    )
 
 
 ROUTES: list[Any] = [list_campaigns, show_campaign, show_integration, copy_setups, show_promote]

@@ -203,7 +203,7 @@ async def find_desk(request: AnyRequest, services: Services) -> Desk:
     account_id = request.path_params.get("account")
     if request.method not in SAFE:
         await _keep_typed(request, services)
-    visitor = await find_visitor(request, services, account_id)
+    visitor = await find_visitor(request, services, account_id, operator=account_id is None)
     if request.method not in SAFE:
         await _check_proof(request, services, visitor)
     account = None

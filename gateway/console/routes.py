@@ -4,12 +4,23 @@ from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 
-from gateway.console import activity, assets, campaigns, integrations, opening, operators, people, rewards, setups
+from gateway.console import (
+    activity,
+    assets,
+    campaigns,
+    integrations,
+    opening,
+    operators,
+    people,
+    rewards,
+    setups,
+    syncs,
+)
 from gateway.console.pages import AnyRequest, Desk, find_desk, problem_page
 from gateway.errors import Refused
 from gateway.flows.services import Services
 
-MODULES = (assets, opening, integrations, campaigns, setups, rewards, people, activity, operators)
+MODULES = (assets, opening, integrations, campaigns, setups, rewards, people, activity, operators, syncs)
 MAX_BODY = 1024 * 1024
 
 

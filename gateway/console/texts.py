@@ -4,7 +4,7 @@ The console's catalogue is ``gateway/console/locales``; a plugin ships its own i
 modules, with its integration's key as the domain. What no catalogue has is shown in English.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations, translation
 from importlib import import_module
@@ -67,6 +67,10 @@ class Texts:
     def ago(self, at: datetime, now: datetime) -> str:
         """Return how long ago, in one unit."""
         return format_timedelta(at - now, add_direction=True, locale=self.locale)
+
+    def span(self, seconds: float) -> str:
+        """Return a length of time, in one unit."""
+        return format_timedelta(timedelta(seconds=seconds), locale=self.locale)
 
     def exact(self, at: datetime) -> str:
         """Return a time to the second, with its zone."""

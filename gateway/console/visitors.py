@@ -44,8 +44,16 @@ class Visitor:
         return self.kind == "operator" or account_id == self.account_id
 
 
-async def find_visitor(request: AnyRequest, services: Services, account_id: str | None) -> Visitor:
+async def find_visitor(
+    request: AnyRequest, services: Services, account_id: str | None, *, operator: bool = False
+) -> Visitor:
     """Return who looks; of several sessions in one browser the one that fits the account of the page.
+
+    Args:
+        request: With the cookies.
+        services: The process's services.
+        account_id: Whose page it is; ``None``: nobody's alone.
+        operator: The page is for operators.
 
     Raises:
         Refused: ``unauthenticated`` when there is no session or it has ended.
@@ -53,7 +61,11 @@ async def find_visitor(request: AnyRequest, services: Services, account_id: str 
     found = [one async for one in _visitors(request, services)]
     if not found:
         raise Refused("unauthenticated", "Your session has ended, or this browser has none.")
-    fitting = [one for one in found if account_id is None or one.sees(account_id)]
+    fitting = [
+        one
+        for one in found
+        if (account_id is None or one.sees(account_id)) and (one.kind == "operator" or not operator)
+    ]
     return (fitting or found)[0]
 
 

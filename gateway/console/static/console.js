@@ -41,3 +41,9 @@ document.addEventListener("submit", (event) => {
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
+// Choosing from a list chooses the option that it belongs to.
+document.addEventListener("change", (event) => {
+  const [name, value] = (event.target.dataset.chooses || "").split("=");
+  if (!value || !event.target.value) return;
+  event.target.form.querySelector(`input[name="${name}"][value="${value}"]`).checked = true;
+});
