@@ -170,3 +170,15 @@ async def sqlite_database(sqlite_url: str, clock: Clock) -> AsyncIterator[Databa
     db = await Database.open(sqlite_url, clock)
     yield db
     await db.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what browser tests measured, from whichever process ran them."""
+    reports = [one for found in terminalreporter.stats.values() for one in found if isinstance(one, pytest.TestReport)]
+    measured = [
+        pair for one in reports if one.when == "call" and "/console/" in one.nodeid for pair in one.user_properties
+    ]
+    if measured:
+        terminalreporter.write_sep("-", "measured in the browser")
+        for name, value in measured:
+            terminalreporter.write_line(f"{name}: {value}")

@@ -22,14 +22,33 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     qualified: int = 0
 
 
+MANY = 20_000
+REMEMBER = timedelta(minutes=1)
+
+
+class Counted:
+    """Numbers that took long to count, by account and campaigns; they may be a minute old."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, tuple[str, ...]], tuple[datetime, dict[str, Numbers]]] = {}
+
+
 async def of_campaigns(services: Services, account_id: str, ids: Sequence[str]) -> dict[str, Numbers]:
-    """Return how many people each of these campaigns has."""
+    """Return how many people each of these campaigns has; of more than ``MANY`` as of the last minute."""
+    known, key, now = services.memory(Counted).known, (account_id, tuple(ids)), services.clock.now()
+    if key in known and now - known[key][0] < REMEMBER:
+        return known[key][1]
     async with services.database.read() as conn:
         found = await overview.people_by_campaign(conn, account_id, ids)
     made: dict[str, Numbers] = {}
     for campaign, role, number, qualified in found:
         change = {"referrers": number} if role == "referrer" else {"referred": number, "qualified": qualified}
         made[campaign] = msgspec.structs.replace(made.get(campaign, Numbers()), **change)
+    known.pop(key, None)
+    if sum(number for _, _, number, _ in found) > MANY:
+        if len(known) > 1_000:
+            known.clear()
+        known[key] = (now, made)
     return made
 
 

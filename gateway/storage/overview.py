@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from itertools import pairwise
 
-from sqlalchemy import Column, ColumnElement, case, func, select, text
+from sqlalchemy import case, func, literal, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.storage.tables import connections, deliveries, inbound, lanes, people, tasks
@@ -77,35 +77,31 @@ async def by_day(conn: AsyncConnection, account_id: str, starts: Sequence[dateti
         account_id: Whose.
         starts: When each day begins, and when the last one ends.
     """
-    first, last = starts[0], starts[-1]
-    accepted = await conn.execute(
-        select(_day_of(people.c.accepted_at, starts), people.c.crm == "refused", func.count())
-        .where(people.c.account_id == account_id, people.c.accepted_at >= first, people.c.accepted_at < last)
-        .group_by(text("1"), text("2"))
-    )
-    qualified = await conn.execute(
-        select(_day_of(people.c.qualified_at, starts), func.count())
-        .where(
-            people.c.account_id == account_id,
+    account = people.c.account_id == account_id
+    # one look into the index a day: the days of a time zone are not all of one length
+    signups = [
+        select(
+            literal(number),
+            func.count(),
+            func.coalesce(func.sum(case((people.c.crm == "refused", 1), else_=0)), 0),
+        ).where(account, people.c.accepted_at >= begin, people.c.accepted_at < end)
+        for number, (begin, end) in enumerate(pairwise(starts))
+    ]
+    qualified = [
+        select(literal(number), func.count()).where(
+            account,
             text("people.qualified_at is not null"),  # literal, so that the partial index is used
-            people.c.qualified_at >= first,
-            people.c.qualified_at < last,
-            people.c.state == "qualified",
+            people.c.qualified_at >= begin,
+            people.c.qualified_at < end,
         )
-        .group_by(text("1"))
-    )
+        for number, (begin, end) in enumerate(pairwise(starts))
+    ]
     days = [[0, 0, 0] for _ in starts[1:]]
-    for day, refused, number in accepted:
-        days[day][0] += number
-        days[day][2] += number if refused else 0
-    for day, number in qualified:
-        days[day][1] += number
-    return [(signups, done, failed) for signups, done, failed in days]
-
-
-def _day_of(column: Column[Any], starts: Sequence[datetime]) -> ColumnElement[int]:
-    """Return the number of the day: a chain of comparisons, since days of a time zone are not all of one length."""
-    return case(*((column < end, number) for number, end in enumerate(starts[1:])), else_=len(starts) - 2)
+    for day, number, refused in await conn.execute(union_all(*signups)):
+        days[day][0], days[day][2] = number, int(refused)
+    for day, number in await conn.execute(union_all(*qualified)):
+        days[day][1] = number
+    return [(number, done, failed) for number, done, failed in days]
 
 
 async def parked(conn: AsyncConnection, account_id: str) -> list[tuple[str, int]]:

@@ -1,11 +1,16 @@
 """Find people for a list: filters, words, pages."""
 
+from typing import get_args
+
 import msgspec
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import Boolean, ColumnElement, func, literal_column, or_, select
 
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.people import COLUMNS, PersonRow, row_of
 from gateway.storage.tables import campaigns, people
+from gateway_schemas.person import ReferralState
+
+REFERRAL_STATES = frozenset(get_args(ReferralState))
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +55,11 @@ async def search(conn: AsyncConnection, query: Query) -> list[PersonRow]:
         conditions.append(
             people.c.campaign_id.in_(select(campaigns.c.id).where(campaigns.c.account_id == query.account_id))
         )
-    if query.state is not None:
-        conditions.append(or_(people.c.state == query.state, people.c.crm == query.state))
+    if query.state == "held":
+        conditions.append(literal_column("people.crm = 'held'", Boolean()))  # literal, for the partial index
+    elif query.state is not None:
+        column = people.c.state if query.state in REFERRAL_STATES else people.c.crm
+        conditions.append(column == query.state)
     named: list[ColumnElement[bool]] = []
     if query.words:
         whole = func.coalesce(people.c.first_name, "") + " " + func.coalesce(people.c.last_name, "")

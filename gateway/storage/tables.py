@@ -424,6 +424,7 @@ people = Table(
     Index("ix_people_email_hash", "email_hash"),
     Index("ix_people_ledger", "account_id", "accepted_at", "crm"),
     Index("ix_people_accepted_at", "accepted_at"),
+    Index("ix_people_campaign", "account_id", "campaign_id", "role", "state"),
     Index(
         "ix_people_qualified_at",
         "account_id",

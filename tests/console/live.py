@@ -132,9 +132,7 @@ async def live(folder: Path, *, clock: Clock | None = None, with_worker: bool = 
         gateway_port, crm_port, host_port, site_port = free_ports(4)
         url, crm_url = f"http://127.0.0.1:{gateway_port}", f"http://127.0.0.1:{crm_port}"
         site_url = f"http://localhost:{site_port}"
-        sandbox = create_sandbox(
-            base_url=crm_url, callback_url=f"{url}/v1/oauth/pipedrive/callback", auto_deliver=True
-        )
+        sandbox = create_sandbox(base_url=crm_url, callback_url=f"{url}/v1/oauth/pipedrive/callback", auto_deliver=True)
         settings = Settings(
             database_url=f"sqlite:///{folder / 'gateway.db'}",
             public_url=url,
@@ -164,7 +162,8 @@ async def live(folder: Path, *, clock: Clock | None = None, with_worker: bool = 
 
         @get("/", media_type="text/html", sync_to_thread=False)
         def embedding() -> Response[str]:
-            text = f'<!doctype html><html lang="en"><title>Platform</title><h1>Platform</h1><iframe title="Integrations" src="{world.framed}" width="1000" height="800"></iframe></html>'
+            frame = f'<iframe title="Integrations" src="{world.framed}" width="1000" height="800"></iframe>'
+            text = f'<!doctype html><html lang="en"><title>Platform</title><h1>Platform</h1>{frame}</html>'
             return Response(text, media_type="text/html")
 
         await stack.enter_async_context(serving(Litestar([embedding], openapi_config=None), site_port))

@@ -1,4 +1,4 @@
-"""Sessions of operators in the console, and an index for its chart of qualified referrals."""
+"""Sessions of operators in the console, and indexes for what it counts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash", name=op.f("uq_operator_sessions_token_hash")),
     )
     with op.batch_alter_table("people", schema=None) as batch_op:
+        batch_op.create_index("ix_people_campaign", ["account_id", "campaign_id", "role", "state"], unique=False)
         batch_op.create_index(
             "ix_people_qualified_at",
             ["account_id", "qualified_at"],
@@ -34,4 +35,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     with op.batch_alter_table("people", schema=None) as batch_op:
         batch_op.drop_index("ix_people_qualified_at")
+        batch_op.drop_index("ix_people_campaign")
     op.drop_table("operator_sessions")

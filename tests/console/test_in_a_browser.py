@@ -1,0 +1,444 @@
+"""The console in a real browser, against the sandbox of Pipedrive: the whole guide, and all the ways people use it."""
+
+import os
+import re
+import sqlite3
+import statistics
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import async_playwright, expect
+
+from .crowd import fill
+from .live import WANTED, chromium, live
+from .windows import Window
+
+HEAVY = 150_000
+PATIENCE = 15_000
+FRED, RITA = "fred@friend.test", "rita@referrer.test"
+
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture
+async def chrome():
+    """A browser; where none is installed the tests are skipped, unless they are required."""
+    path = chromium()
+    if path is None:
+        message = "no Chromium found: install one (Debian: apt-get install chromium), or name it in GATEWAY_CHROMIUM"
+        if os.environ.get(WANTED) == "required":
+            pytest.fail(message)
+        pytest.skip(message)
+    async with async_playwright() as tool:
+        browser = await tool.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, sqlite_template: Path):
+    (tmp_path / "gateway.db").write_bytes(sqlite_template.read_bytes())
+    async with live(tmp_path) as world:
+        await world.account()
+        await world.campaign()
+        yield world
+
+
+@pytest.fixture
+async def new_window(chrome: Any, world: Any):
+    contexts = []
+    windows = []
+
+    async def make(context: Any = None, **options: Any) -> Window:
+        if context is None:
+            context = await chrome.new_context(viewport={"width": 1180, "height": 760}, **options)
+            context.set_default_timeout(PATIENCE)
+            contexts.append(context)
+        window = Window(await context.new_page(), (world.url, world.crm_url, world.site_url))
+        windows.append(window)
+        return window
+
+    yield make
+    for window in windows:
+        window.check()
+    for context in contexts:
+        await context.close()
+
+
+async def opened(world: Any, window: Window) -> Any:
+    """Open the console as somebody who clicked a link on the referral platform."""
+    await window.page.goto(await world.link())
+    await window.page.get_by_role("button", name="Open the console").click()
+    await window.page.wait_for_url("**/campaigns")
+    return window.page
+
+
+async def press(page: Any, name: str) -> None:
+    await page.get_by_role("button", name=name, exact=True).last.click()
+
+
+async def follow(page: Any, name: str) -> None:
+    await page.get_by_role("link", name=name, exact=True).last.click()
+
+
+# --- the guide ---------------------------------------------------------------------------------------------
+
+
+async def test_the_whole_pipedrive_guide(world: Any, new_window: Any, record_property: Any):
+    """Connect, set up, sync, sign up, change it in the CRM, reward, disconnect; each page by the words of the guide."""
+    window = await new_window()
+    page = await opened(world, window)
+    weights: dict[str, int] = {}
+
+    async def look(name: str) -> None:
+        await window.fits_everybody()
+        weights[name] = await window.weight_of_page()
+        await window.shot(name)
+
+    await look("campaigns")
+
+    # 2. connect
+    await follow(page, "Settings")
+    await look("integrations")
+    await press(page, "Connect")
+    await press(page, "Allow and Install")
+    await expect(page.get_by_text("Connected. Now set up your campaigns.")).to_be_visible()
+    await world.until("/v1/accounts/acme/connections", lambda found: found["data"][0]["state"] == "active")
+    await page.reload()
+    await expect(page.get_by_text("Connected as")).to_be_visible()
+    await look("connected")
+
+    # 3.2 and 3.3: the person invited
+    await follow(page, "Campaigns")
+    await follow(page, "Edit Campaign")
+    await follow(page, "Integration")
+    await look("campaign")
+    await follow(page, "Configure settings for the Person Invited")
+    await page.get_by_role("radio", name="Contact and lead", exact=True).check()
+    await page.get_by_label("Qualify when").select_option(
+        label="A lead converts into a deal and the deal moves to a stage"
+    )
+    await page.locator('[id="parameter.pipeline"]').select_option(label="Sales")
+    stage = page.locator('[id="parameter.stage"]')
+    await expect(stage.locator("option", has_text="Demo")).to_be_attached()
+    await stage.select_option(label="Demo")
+    await press(page, "Save")
+    await expect(page.get_by_text(re.compile("Not saved yet: 4 things"))).to_be_visible()
+    await expect(page.get_by_text(re.compile("Map First Name of Contact"))).to_be_visible()
+    await look("setup-errors")
+    await press(page, "Use the suggested mapping")
+    await expect(page.get_by_label("Value for First Name")).to_have_value("person.first_name")
+    await page.get_by_label("Take the qualification back").check()
+    await press(page, "Refresh")
+    await look("setup")
+    await press(page, "Preview")
+    await expect(page.get_by_text("Preview for a sample person")).to_be_visible()
+    await expect(page.get_by_text('"title": "Spring referrals"')).to_be_visible()
+    await look("preview")
+    await press(page, "Save")
+    await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+
+    # 3.5 the sale value
+    await follow(page, "Rewards")
+    await page.get_by_label("Kind").first.select_option(label="A share of the sale value")
+    await page.get_by_label("Percent, when a share").first.fill("10")
+    await page.get_by_role("button", name="Save").first.click()
+    await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+    await page.get_by_label("Object and field").select_option(value="deal:value")
+    await page.locator("#sale-value").get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+    await look("rewards")
+
+    # 3.4 the person referring
+    await follow(page, "Integration")
+    await follow(page, "Configure settings for the Person Referring")
+    await page.get_by_role("radio", name="Contact only", exact=True).check()
+    await press(page, "Use the suggested mapping")
+    await expect(page.get_by_label("Value for First Name")).to_have_value("person.first_name")
+    await press(page, "Save")
+    await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+
+    # 3.1 sync contacts, by each of the three doors
+    await follow(page, "Promote")
+    await follow(page, "Generate referral links for your contacts by syncing them")
+    await expect(page.get_by_text("Select whom you want to sync")).to_be_visible()
+    await follow(page, "Users")
+    await page.get_by_text("Add Users").click()
+    await follow(page, "Sync Your CRM Contacts")
+    await expect(page.get_by_text("Select whom you want to sync")).to_be_visible()
+    await follow(page, "Campaigns")
+    await follow(page, "Sync Your Contacts")
+    await page.get_by_label("Saved filter", exact=True).select_option(label="Customers")
+    await look("sync-whom")
+    await press(page, "Next")
+    await expect(page.get_by_text("Map the contact fields from Pipedrive")).to_be_visible()
+    await look("sync-fields")
+    await press(page, "Next")
+    await expect(page.locator('[id="back.person.link"]')).not_to_have_value("")
+    await look("sync-links")
+    await press(page, "Next")
+    await page.get_by_role("switch").check()
+    await look("sync-start")
+    await press(page, "Start Sync")
+    await expect(page.get_by_text("Ongoing, up to date")).to_be_visible()
+    await look("sync")
+    await follow(page, "Promote")
+    await page.get_by_role("switch", name="Ongoing sync").click()
+    await expect(page.get_by_text("The sync is not ongoing any more.")).to_be_visible()
+    await look("promote")
+
+    # somebody signs up, and becomes a customer in the CRM
+    rita = await world.signup(role="referrer", person={"email": RITA, "first_name": "Rita", "last_name": "Referrer"})
+    fred = await world.signup(
+        role="referred",
+        person={"email": FRED, "first_name": "Fred", "last_name": "Friend", "fields": {"company": "Friends Ltd"}},
+        referrer={"code": rita["code"]},
+        source="landing_page",
+    )
+    person = f"/v1/accounts/acme/people/{fred['id']}"
+    await world.until(person, lambda one: one["crm"] == "linked")
+    await follow(page, "Users")
+    await look("users")
+    await page.get_by_label("Search").fill("fred fri")
+    await press(page, "Show")
+    await expect(page.get_by_role("row")).to_have_count(2)
+    await follow(page, "Fred Friend")
+    await expect(page.get_by_text("Why not qualified yet")).to_be_visible()
+    await look("person")
+    lead = next(iter(world.sandbox.snapshot()["lead"]))
+    deal = world.sandbox.convert_lead(lead.id)
+    stages = world.sandbox.company().stages_of(world.sandbox.company().default_pipeline().id)
+    world.sandbox.update_deal(deal.id, value=1200, currency="EUR")
+    world.sandbox.move_deal(deal.id, stages[3].id)
+    await world.until(person, lambda one: one["state"] == "qualified")
+    await page.reload()
+    await expect(page.get_by_text("Why qualified")).to_be_visible()
+    await expect(page.get_by_text("€1,200.00")).to_be_visible()
+    await look("person-qualified")
+    await page.goto(f"{world.url}/console/a/acme/rewards")
+    await expect(page.get_by_text("€120.00")).to_be_visible()
+    await page.goto(f"{world.url}/console/a/acme/people/{fred['id']}")
+    await page.get_by_label("Reason").fill("Bought and sent back")
+    await press(page, "Reverse")
+    await expect(page.get_by_text("The qualification was taken back.")).to_be_visible()
+
+    # activity
+    await follow(page, "Activity")
+    await expect(page.get_by_text("The ledger balances: nothing is lost.")).to_be_visible()
+    await look("activity")
+    await follow(page, "Deliveries")
+    await look("deliveries")
+    await page.get_by_role("link", name="Signup").first.click()
+    await expect(page.get_by_text("Attempt 1")).to_be_visible()
+    assert world.sandbox.client_secret not in await page.content()
+
+    # 4. disconnect
+    await follow(page, "Settings")
+    await follow(page, "Disconnect")
+    await look("disconnect")
+    await press(page, "Disconnect")
+    await expect(page.get_by_text("Pipedrive is disconnected")).to_be_visible()
+    await look("disconnected")
+    await follow(page, "Integrations")
+    await expect(page.get_by_role("button", name="Connect", exact=True)).to_be_visible()
+    assert len(world.host.of_type("connection.disconnected")) <= 1
+
+    record_property("heaviest page", f"{max(weights, key=weights.__getitem__)}: {max(weights.values()) / 1000:.0f} kB")
+    assert {name: weight for name, weight in weights.items() if weight > HEAVY} == {}
+
+
+# --- other ways to use it ------------------------------------------------------------------------------------
+
+
+async def test_all_of_it_can_be_done_with_the_keyboard(world: Any, new_window: Any):
+    """From the link to a saved setup without a mouse: Tab, arrows, Space and Enter."""
+    window = await new_window()
+    page = window.page
+    keys = page.keyboard
+
+    async def tab_to(name: str, *, role: str | None = None, most: int = 80) -> None:
+        for _ in range(most):
+            await keys.press("Tab")
+            found = await page.evaluate(
+                "(() => { const one = document.activeElement; const style = getComputedStyle(one);"
+                " return [one.getAttribute('aria-label') || one.labels?.[0]?.innerText || one.innerText || '',"
+                " one.tagName, style.boxShadow !== 'none' || style.outlineStyle !== 'none']; })()"
+            )
+            if name in found[0] and (role is None or found[1] == role):
+                assert found[2], f"{name}: the focus cannot be seen"
+                return
+        raise AssertionError(f"no {name} within {most} tabs on {page.url}")
+
+    await page.goto(await world.link())
+    await keys.press("Enter")  # the button has the focus
+    await page.wait_for_url("**/campaigns")
+    await tab_to("Skip to the content")
+    await keys.press("Enter")
+    await page.goto(page.url.partition("#")[0])
+    await tab_to("Settings")
+    await keys.press("Enter")
+    await page.wait_for_url("**/integrations")
+    await tab_to("Connect", role="BUTTON")
+    await keys.press("Enter")
+    await expect(page.get_by_role("button", name="Allow and Install")).to_be_visible()
+    await page.get_by_role("button", name="Allow and Install").focus()
+    await keys.press("Enter")
+    await page.wait_for_url("**/integrations?*")
+    await page.goto(f"{world.url}/console/a/acme/campaigns/spring/setups/referrer")
+    await tab_to("Contact only", role="INPUT")
+    await tab_to("Use the suggested mapping")
+    await keys.press("Enter")
+    await expect(page.get_by_label("Value for First Name")).to_have_value("person.first_name")
+    await page.locator("body").focus()
+    await tab_to("Save", role="BUTTON")
+    await keys.press("Enter")
+    await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+    await page.goto(f"{world.url}/console/a/acme/people")
+    await tab_to("Add Users", role="SUMMARY")
+    await keys.press("Enter")
+    await tab_to("Sync Your CRM Contacts", role="A")
+    await keys.press("Escape")
+    await expect(page.get_by_role("link", name="Sync Your CRM Contacts")).to_be_hidden()
+
+
+async def test_without_scripts_every_form_still_posts(world: Any, new_window: Any):
+    window = await new_window(java_script_enabled=False)
+    page = await opened(world, window)
+    await follow(page, "Settings")
+    await press(page, "Connect")
+    await press(page, "Allow and Install")
+    await page.goto(f"{world.url}/console/a/acme/campaigns/spring/setups/referred")
+    await page.get_by_role("radio", name="Contact and deal", exact=True).check()
+    await press(page, "Show the fields for these choices")
+    await page.get_by_label("Qualify when").select_option(label="A deal is marked as won")
+    await page.locator('[id="option.pipeline"]').select_option(label="Sales")
+    await press(page, "Show the fields for these choices")
+    await page.locator('[id="option.stage"]').select_option(label="Contacted")
+    await press(page, "Use the suggested mapping")
+    await press(page, "Save")
+    await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+    setup = await world.call("GET", "/v1/accounts/acme/campaigns/spring/setups/referred")
+    assert (setup["target"], setup["qualification"]["trigger"]) == ("deal", "deal_won")
+    assert setup["target_options"].keys() == {"pipeline", "stage"}
+    await follow(page, "Promote")
+    await follow(page, "Generate referral links for your contacts by syncing them")
+    for button in ("Next", "Next", "Next", "Start Sync"):
+        await press(page, button)
+    await expect(page.get_by_text("The sync has started.")).to_be_visible()
+
+
+async def test_in_a_frame_of_another_site_connecting_opens_a_window_and_the_frame_learns_the_result(
+    world: Any, new_window: Any
+):
+    window = await new_window()
+    world.framed = await world.link()
+    await window.page.goto(world.site_url)
+    frame = window.page.frame_locator("iframe")
+    await frame.get_by_role("button", name="Open the console").click()
+    await frame.get_by_role("link", name="Settings", exact=True).click()
+    await frame.get_by_role("button", name="Connect", exact=True).click()
+    async with window.page.context.expect_page() as opened_page:
+        await frame.get_by_role("link", name="Continue to Pipedrive").click()
+    vendor = await opened_page.value
+    await vendor.get_by_role("button", name="Allow and Install").click()
+    await expect(vendor.get_by_text("You can close this window.")).to_be_visible()
+    await vendor.close()
+    await expect(frame.get_by_text("Connected as")).to_be_visible()
+    cookies = await window.page.context.cookies()
+    ours = next(one for one in cookies if one["name"].endswith("gateway_framed"))
+    assert (ours["sameSite"], ours["secure"], ours["httpOnly"]) == ("None", True, True)
+    assert ours.get("partitionKey"), "kept apart by the embedding site"
+    assert not [one for one in cookies if one["name"].endswith("gateway_session")]
+
+
+async def test_a_site_that_is_not_allowed_cannot_frame_it(world: Any, new_window: Any):
+    window = await new_window()
+    world.framed = await world.link()
+    stranger = world.site_url.replace("localhost", "127.0.0.1")
+    page = window.page
+    await page.goto(f"{stranger}/")
+    frame = page.frames[1]
+    assert frame.url.startswith("chrome-error:") or "Open the console" not in await frame.content()
+    window.faults.clear()  # the refusal itself is in the console
+
+
+async def test_two_windows_and_a_stale_session(world: Any, new_window: Any):
+    """What is done in one window shows in the other; what was typed when a session ended is kept."""
+    first = await new_window()
+    page = await opened(world, first)
+    second = await new_window(page.context)
+    other = second.page
+    for one in (page, other):
+        await one.goto(f"{world.url}/console/a/acme/settings/integrations")
+    await press(page, "Connect")
+    await press(page, "Allow and Install")
+    await expect(page.get_by_text("Connected as")).to_be_visible()
+    await press(other, "Connect")  # it is connected already: nothing is begun twice
+    await expect(other.get_by_text("Connected as")).to_be_visible()
+    assert len((await world.call("GET", "/v1/accounts/acme/connections"))["data"]) == 1
+
+    await page.goto(f"{world.url}/console/a/acme/campaigns/spring/setups/referrer")
+    await page.get_by_role("radio", name="Contact only", exact=True).check()
+    await press(page, "Use the suggested mapping")
+    await expect(page.get_by_label("Value for First Name")).to_have_value("person.first_name")
+    await other.goto(f"{world.url}/console/a/acme/people")
+    await press(other, "Sign out")
+    await expect(other.get_by_text("You are signed out")).to_be_visible()
+    await press(page, "Save")
+    await expect(page.get_by_text("Your session has ended")).to_be_visible()
+    await opened(world, second)
+    await press(page, "Send again")
+    await expect(page.get_by_text("This page belongs to another session")).to_be_visible()
+    await press(page, "Send again")
+    await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+
+
+async def test_on_a_phone_in_the_dark_nothing_overflows_and_all_can_be_read(world: Any, new_window: Any):
+    window = await new_window(color_scheme="dark", is_mobile=True)
+    await window.page.set_viewport_size({"width": 380, "height": 780})
+    await world.connected()
+    body = {"target": "lead", "use_suggested": True}
+    await world.call("PUT", "/v1/accounts/acme/campaigns/spring/setups/referred", body)
+    fred = await world.signup(role="referred", person={"email": FRED, "first_name": "Fred"})
+    page = await opened(world, window)
+    for path in (
+        "campaigns", "campaigns/spring/integration", "campaigns/spring/setups/referred", "campaigns/spring/promote",
+        "campaigns/spring/rewards", "campaigns/spring/sync", "people", f"people/{fred['id']}", "activity",
+        "activity/deliveries", "settings/integrations",
+    ):  # fmt: skip
+        await page.goto(f"{world.url}/console/a/acme/{path}")
+        await window.fits_everybody()
+        too_wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert too_wide <= 0, path
+        if path in ("campaigns/spring/setups/referred", "activity"):
+            await window.shot(f"phone-{path.rpartition('/')[2]}")
+
+
+async def test_pages_with_a_hundred_thousand_people(world: Any, new_window: Any, tmp_path: Path, record_property: Any):
+    """How long each page takes from request to first byte, in the log; a slow machine fails nothing."""
+    await world.connected()
+    body = {"target": "lead", "use_suggested": True}
+    await world.call("PUT", "/v1/accounts/acme/campaigns/spring/setups/referred", body)
+    with closing(sqlite3.connect(tmp_path / "gateway.db", timeout=30)) as conn:
+        person = fill(conn, "acme", "spring", 100_000)
+    window = await new_window()
+    page = await opened(world, window)
+    base = f"{world.url}/console/a/acme"
+    all_times: list[float] = []
+    for path in (
+        "campaigns", "campaigns/spring/integration", "campaigns/spring/setups/referred", "campaigns/spring/promote",
+        "campaigns/spring/rewards", "people", "people?q=person+99", "people?q=nobody+of+this+name", "people?state=held",
+        "people?campaign=spring&role=referrer&state=linked", f"people/{person}", "activity", "activity/deliveries",
+        "settings/integrations",
+    ):  # fmt: skip
+        times = []
+        for _ in range(8):
+            await page.goto(f"{base}/{path}", wait_until="commit")
+            await page.wait_for_load_state("load")
+            times.append(await window.time_of_page())
+        all_times += times[1:]
+        record_property(f"page /{path.replace(person, '{person}')}", f"{statistics.median(times):.0f} ms")
+    p95 = statistics.quantiles(all_times, n=20)[-1]
+    record_property("pages with 100,000 people, p95", f"{p95:.0f} ms")

@@ -1,0 +1,80 @@
+"""Windows of a real browser: what they load, what they say wrong, and whether everybody can use what they show."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
+SHOTS = Path(__file__).parents[2] / "docs" / "console"
+SERIOUS = ("serious", "critical")
+
+
+class Window:
+    """A page of the browser that notes what goes wrong in it.
+
+    Attributes:
+        faults: Messages of the page's console and script errors, and answers of 5xx.
+        foreign: Requests to anybody but the gateway and the sandbox.
+        weights: Bytes over the wire of each page's first load, by path.
+        times: Milliseconds from request to first byte of each page, by path.
+    """
+
+    def __init__(self, page: Any, own: tuple[str, ...]) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        self.foreign: list[str] = []
+        self.weights: dict[str, int] = {}
+        self.times: dict[str, list[float]] = {}
+        self._own = own
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("response", self._response)
+        page.on("request", self._request)
+
+    def _console(self, message: Any) -> None:
+        # the tool itself styles the page for a screenshot, which the page's policy refuses
+        if message.type == "error" and "Applying inline style" not in message.text and "status of" not in message.text:
+            self.faults.append(message.text)
+
+    def _response(self, response: Any) -> None:
+        if response.status >= 500:
+            self.faults.append(f"{response.status} {response.url}")
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith((*self._own, "data:", "blob:", "about:")):
+            self.foreign.append(request.url)
+
+    def check(self) -> None:
+        """Nothing went wrong, and nobody else was asked."""
+        assert not self.faults, self.faults
+        assert not self.foreign, self.foreign
+
+    async def fits_everybody(self) -> None:
+        """axe-core finds no serious fault on the page that is shown."""
+        await self.page.evaluate(AXE)
+        options = (
+            "{resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}"
+        )
+        found = await self.page.evaluate(f"axe.run(document, {options})")
+        serious = [
+            f"{one['id']}: {one['help']} {[node['html'][:160] for node in one['nodes'][:3]]}"
+            for one in found["violations"]
+            if one["impact"] in SERIOUS
+        ]
+        assert serious == [], f"{self.page.url}: {serious}"
+
+    async def shot(self, name: str) -> None:
+        """Keep a picture for the documentation, small enough to be committed, when that is wanted."""
+        if os.environ.get("GATEWAY_SCREENSHOTS"):
+            SHOTS.mkdir(exist_ok=True)
+            await self.page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
+
+    async def time_of_page(self) -> float:
+        """Milliseconds between the request of the page that is shown and its first byte."""
+        entry = "performance.getEntriesByType('navigation')[0]"
+        return float(await self.page.evaluate(f"{entry}.responseStart - {entry}.requestStart"))
+
+    async def weight_of_page(self) -> int:
+        """Bytes that the page that is shown took over the wire, with all that it loads."""
+        entries = "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        return int(await self.page.evaluate(f"{entries}.reduce((sum, one) => sum + one.encodedBodySize + 300, 0)"))
