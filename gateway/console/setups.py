@@ -224,6 +224,8 @@ async def _save(work: Work) -> Response[str]:
     except (Refused, PluginError, msgspec.ValidationError) as error:
         refused = meaning_of(error)
         alert = "" if refused.problems else refused.detail
+        work.lists = Lists()
+        await read_lists(work)  # the check has read them anew: what is gone is shown as gone
         return _page(work, status=422, problems=refused.problems, alert=alert)
     said = "saved_warnings" if saved.warnings else "saved"
     return desk.go("campaigns", work.campaign.id, "integration", said=said)

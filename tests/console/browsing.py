@@ -107,7 +107,7 @@ class Page:
             reader.feed(answer.text)
         self.forms = reader.forms
         self.links = reader.links
-        self.text = " ".join("".join(reader.text).split())
+        self.text = " ".join(" ".join(reader.text).split())
 
     def form(self, button: str) -> HtmlForm:
         """Return the form with this button."""

@@ -362,6 +362,7 @@ async def test_a_site_that_is_not_allowed_cannot_frame_it(world: Any, new_window
     frame = page.frames[1]
     assert frame.url.startswith("chrome-error:") or "Open the console" not in await frame.content()
     window.faults.clear()  # the refusal itself is in the console
+    window.foreign.clear()  # and the stranger was asked
 
 
 async def test_two_windows_and_a_stale_session(world: Any, new_window: Any):
