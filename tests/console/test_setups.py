@@ -1,6 +1,5 @@
 """A campaign's setup in the console: what is offered, what is wrong and where, and that nothing typed is lost."""
 
-
 import pytest
 
 from gateway.app import create_app
