@@ -193,6 +193,11 @@ def filled(typed: Typed) -> list[tuple[Part, str, str]]:
     return [row for row in typed.rows if row[1] and row[2]]
 
 
+def without_gone(rows: list[tuple[Part, str, str]], fields: Fields) -> list[tuple[Part, str, str]]:
+    """Return the rows but for those whose field is gone; of kinds that could not be read all are kept."""
+    return [row for row in rows if row[1].partition(":")[0] not in fields or _field_at(row[1], fields) is not None]
+
+
 def _options_of(manifest: Manifest, target: str) -> Sequence[TargetOption]:
     found = next((one for one in manifest.targets if one.key == target), None)
     return [] if found is None else found.options

@@ -253,8 +253,10 @@ async def _judged(work: Work) -> Any:
 
 
 async def _suggest(work: Work) -> Response[str]:
+    """Fill in what the manifest suggests; rows whose field is gone from the CRM make room for it."""
     assert work.ground.row is not None
     desk = work.desk
+    work.typed.rows = setup_form.without_gone(work.typed.rows, work.lists.fields)
     try:
         context = await flow.find_context(desk.services, desk.account_id, work.campaign.id, None)
         reader = Reader(desk.services, work.ground.row)

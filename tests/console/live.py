@@ -24,8 +24,8 @@ from gateway_pipedrive.sandbox import create_sandbox
 
 from .browsing import HOST_KEY
 
-WANTED = "GATEWAY_BROWSER_TESTS"
-"""Set to ``required``, a missing browser fails the tests instead of skipping them."""
+WANTED = "GATEWAY_REQUIRE_BROWSER"
+"""Set to 1, a missing browser fails the tests instead of skipping them."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 

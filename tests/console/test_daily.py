@@ -1,0 +1,236 @@
+"""Users, activity, deliveries, syncs and endpoints in the console, over the whole world in one process."""
+
+import pytest
+
+from ..flows.conftest import HOST_KEY, World, make_world  # noqa: TID252 - folders of tests are no packages
+from .browsing import Browser
+
+__all__ = ["make_world"]  # the fixture of the flow tests
+
+
+@pytest.fixture
+async def world(make_world) -> World:
+    world = await make_world()
+    await world.account()
+    await world.connect()
+    await world.campaign()
+    return world
+
+
+@pytest.fixture
+async def browser(world):
+    browser = Browser(world.app)
+    await browser.go((await world.call("POST", "/v1/accounts/acme/sessions"))["url"])
+    await browser.press("Open the console")
+    yield browser
+    await browser.close()
+
+
+@pytest.fixture
+async def operator(world):
+    browser = Browser(world.app)
+    await browser.go("/console/sign-in")
+    await browser.press("Sign in", secret__key=HOST_KEY)
+    yield browser
+    await browser.close()
+
+
+async def delivered(world, **changes):
+    await world.setup()
+    person = (await world.signup(**changes))["person"]
+    await world.drain()
+    return person
+
+
+# --- users -------------------------------------------------------------------------------------------------
+
+
+async def test_people_are_found_by_part_of_a_name_or_a_whole_address_and_by_filters(world, browser):
+    await delivered(world)
+    await world.signup(role="referrer", person={"email": "o@example.com", "first_name": "Olaf"})
+    page = await browser.go("/console/a/acme/people")
+    assert {"Fiona Friend", "Olaf"} <= {text for text, _ in page.links}
+    for query in ("q=iona", "q=friend%40example.com", "role=referred", "state=linked", "campaign=spring&role=referred"):
+        page = await browser.go(f"/console/a/acme/people?{query}")
+        names = {text for text, href in page.links if "/people/per_" in href}
+        assert names == {"Fiona Friend"}, query
+    page = await browser.go("/console/a/acme/people?q=nobody")
+    assert "Nobody fits these filters." in page.text
+
+
+@pytest.mark.parametrize("query", ["state=odd", "role=odd", "cursor=odd", "q=%25%27%22%3C", "campaign=../.."])
+async def test_filters_that_mean_nothing_show_a_page_all_the_same(world, browser, query):
+    await browser.go(f"/console/a/acme/people?{query}")
+
+
+async def test_what_people_typed_is_shown_as_text(world, browser):
+    name = "<script>alert(1)</script>"
+    await world.signup(person={"email": "x@example.com", "first_name": name, "last_name": '"><b>'})
+    page = await browser.go("/console/a/acme/people")
+    assert "&lt;script&gt;" in page.answer.text
+    assert "<script>alert" not in page.answer.text
+
+
+async def test_the_csv_has_the_people_of_the_filters(world, browser):
+    await delivered(world)
+    answer = await browser.client.get("/console/a/acme/people.csv?role=referred")
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert "friend@example.com" in answer.text
+    assert "friend@example.com" not in (await browser.client.get("/console/a/acme/people.csv?role=referrer")).text
+    assert (await browser.client.get("/console/a/bravo/people.csv")).status_code == 404
+
+
+async def test_a_person_is_told_from_signup_to_what_is_missing_and_qualified_by_hand(world, browser):
+    await world.setup(qualification={"trigger": "deal_won"})
+    person = (await world.signup())["person"]
+    await world.drain()
+    page = await browser.go(f"/console/a/acme/people/{person}")
+    assert "Why not qualified yet" in page.text
+    assert "The deal was won" in page.text
+    assert page.link("Contact 4").startswith("https://acme.pipedrive.com/")
+    page = await browser.press("Qualify", 422, amount="much", reason="said so")
+    assert "The sale value is no number" in page.text
+    assert page.form("Qualify").value("reason") == "said so"
+    page = await browser.press("Qualify", amount="120.50")
+    assert "The referral counts as qualified." in page.text
+    assert (await world.person(person))["sale_value"] == {"amount": "120.50", "currency": "EUR"}
+    page = await browser.press("Reverse", reason="a mistake")
+    assert (await world.person(person))["state"] == "disqualified"
+
+
+async def test_another_accounts_person_is_not_there(world, browser):
+    await world.account("bravo")
+    await world.campaign("bravo", "winter")
+    theirs = (await world.signup("bravo", "winter"))["person"]
+    await browser.go(f"/console/a/acme/people/{theirs}", expect=404)
+    await browser.go(f"/console/a/bravo/people/{theirs}", expect=404)
+
+
+# --- activity ------------------------------------------------------------------------------------------------
+
+
+async def test_parked_work_is_told_with_its_cause_and_goes_out_when_it_is_mended(world, browser):
+    await delivered(world)
+    setup = await world.call("GET", "/v1/accounts/acme/campaigns/spring/setups/referred")
+    used = next(one for one in setup["mapping"] if one["source"] == "person.code")
+    world.sandbox.delete_field(used["field"])
+    await world.signup(email="second@example.com", person={"email": "second@example.com", "first_name": "Sue"})
+    await world.drain()
+    page = await browser.go("/console/a/acme/activity")
+    assert "1 thing is parked." in page.text
+    await browser.go(page.link("Mend the setup"))
+    page = await browser.press("Use the suggested mapping")
+    page = await browser.press("Save")
+    assert "Saved." in page.text
+    await world.drain()
+    page = await browser.go("/console/a/acme/activity")
+    assert "parked." not in page.text
+    assert "The ledger balances" in page.text
+
+
+async def test_held_signups_are_told_with_what_ends_it(world, browser):
+    await world.signup()
+    page = await browser.go("/console/a/acme/activity")
+    assert "1 signup is held." in page.text
+    assert "The CRM is not set up for this campaign and role." in page.text
+    page = await browser.press("Release now")
+    assert "Nothing was sent" in page.text
+    page = await browser.press("Check again") if page.has_button("Check again") else page
+
+
+async def test_a_refused_push_is_shown_with_what_was_sent_and_goes_out_again(world, browser):
+    person = await delivered(world)
+    page = await browser.go("/console/a/acme/activity/deliveries?state=delivered")
+    page = await browser.go(page.link("Signup"))
+    assert "Attempt 1" in page.text
+    assert world.sandbox.client_secret not in page.answer.text
+    page = await browser.press("Send again", expect=409)
+    assert "It is in the CRM already" in page.text
+    assert person.startswith("per_")
+
+
+async def test_a_day_that_is_none_leads_to_today(world, browser):
+    page = await browser.go("/console/a/acme/activity?day=soon")
+    assert page.query == ""
+
+
+async def test_deliveries_of_the_hosts_own_endpoints_are_for_operators(world, browser, operator):
+    await world.endpoint()
+    await delivered(world)
+    mine = await browser.go("/console/a/acme/activity/deliveries")
+    theirs = await operator.go("/console/a/acme/activity/deliveries")
+    assert "signup.accepted" not in mine.text
+    assert "signup.accepted" in theirs.text
+    event = next(href for text, href in theirs.links if "signup.accepted" in text)
+    await browser.go(event, expect=404)
+
+
+# --- syncs ---------------------------------------------------------------------------------------------------
+
+
+async def test_contacts_are_synced_by_the_wizard_and_back_loses_nothing(world, browser):
+    await browser.go("/console/a/acme/people")
+    await browser.go(browser.page.link("Sync Your CRM Contacts"))
+    saved = browser.page.form("Next").options["filter"][1]
+    await browser.press("Next", whom="filter", filter=saved)
+    page = await browser.press("Next", 422, **{"map.person.email": ""})
+    assert "Map Email" in page.text
+    page = await browser.press("Back")
+    assert page.form("Next").value("filter") == saved
+    await browser.press("Next")
+    await browser.press("Next", **{"map.person.email": "emails", "map.person.first_name": "first_name"})
+    page = await browser.press("Next", 422, **{"back.person.link": ""})
+    assert "map Referral Link" in page.text
+    link = next(one for one in browser.page.form("Next").options["back.person.link"] if one)
+    await browser.press("Next", **{"back.person.link": link})
+    page = await browser.press("Start Sync", ongoing="on")
+    assert "The sync has started." in page.text
+    await world.drain()
+    page = await browser.go(page.path)
+    assert "Ongoing, up to date" in page.text
+    page = await browser.press("Pause")
+    assert "Paused." in page.text
+    page = await browser.press("Resume")
+    await browser.go("/console/a/acme/campaigns/spring/promote")
+    page = await browser.press("Turn off")
+    assert "not ongoing any more" in page.text
+
+
+async def test_a_second_start_shows_the_sync_that_is_open(world, browser):
+    await world.call("POST", "/v1/accounts/acme/campaigns/spring/syncs", {"use_suggested": True, "ongoing": True})
+    page = await browser.go("/console/a/acme/campaigns/spring/sync")
+    assert "/syncs/" in page.path
+
+
+async def test_skipped_contacts_are_listed_with_reasons(world, browser):
+    await world.call("POST", "/v1/accounts/acme/campaigns/spring/syncs", {"use_suggested": True})
+    await world.drain()
+    page = await browser.go("/console/a/acme/campaigns/spring/promote")
+    page = await browser.go(page.link("Show the sync"))
+    page = await browser.go(next(href for text, href in page.links if "no e-mail address" in text))
+    assert "no e-mail address" in page.text
+
+
+# --- endpoints ---------------------------------------------------------------------------------------------
+
+
+async def test_an_operator_adds_tests_rotates_disables_and_removes_an_endpoint(world, operator):
+    await operator.go("/console/endpoints")
+    page = await operator.press("Add", 422, url="ftp://odd", description="mine")
+    assert page.form("Add").value("description") == "mine"
+    assert 'id="url-problem"' in page.answer.text
+    page = await operator.press("Add", url="https://host.test/webhooks")
+    secret = page.answer.text.partition("<pre>")[2].partition("<")[0]
+    world.host.secrets.append(secret)
+    await operator.go(page.link("Go on"))
+    page = await operator.press("Send a test event")
+    assert "The test event was delivered" in page.text
+    page = await operator.press("Rotate the secret")
+    assert secret not in page.answer.text
+    await operator.go(page.link("Go on"))
+    assert secret not in operator.page.answer.text
+    await operator.press("Disable")
+    assert "Disabled. Its events are kept." in operator.page.text
+    await operator.press("Enable")
+    await operator.press("Remove")
+    assert "host.test" not in operator.page.text
