@@ -230,7 +230,8 @@ def plugin(crm: Booked) -> Integration:  # noqa: C901 - one small function a hoo
     async def push_signup(connection, push):
         if push.existing and push.duplicates == "skip":
             there = [PushedRecord(ref=push.existing[0], how="matched")] if crm.asks_customers else []
-            return PushResult(records=there, cannot_qualify="Already a contact; it cannot qualify.")
+            cannot = "Already a contact; it cannot qualify." if push.role == "referred" else None
+            return PushResult(records=there, cannot_qualify=cannot)
 
         async def find(_began):
             await ask(connection, "find", push.reference)

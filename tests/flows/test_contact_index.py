@@ -72,6 +72,21 @@ async def test_a_named_existing_contact_is_linked_and_cannot_qualify(office, crm
     assert crm.bookings == {}
 
 
+async def test_a_referrer_who_is_a_contact_gets_no_booking_either(office, crm):
+    crm.customer(5, "rita@example.com")
+    await office.connected()
+    await office.drain()
+    await office.ready()
+    body = {"target": "booking", "use_suggested": True}
+    await office.call("PUT", "/v1/accounts/acme/campaigns/spring/setups/referrer", body)
+    person = await office.signup("rita@example.com", role="referrer")
+    await office.drain()
+    shown = await office.person(person)
+    assert (shown["crm"], shown["crm_cause"], shown["role"]) == ("linked", "existing_contact", "referrer")
+    assert "Already a contact in the CRM: nothing was written." in await office.said(person)
+    assert crm.bookings == {}
+
+
 async def test_who_may_book_all_the_same_waits_for_nothing(office, crm):
     crm.customer(5, "friend@example.com")
     await office.connected()

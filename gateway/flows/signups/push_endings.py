@@ -77,7 +77,8 @@ def delivered(ready: Ready, result: PushResult, shown_at: datetime, notes: Seque
         told.append(f"More contacts with this e-mail: {others}.")
     if result.cannot_qualify is not None:
         told.append(result.cannot_qualify)
-    untouched = result.cannot_qualify is not None and all(one.how == "matched" for one in result.records)
+    skipped = result.cannot_qualify is not None or ready.setup.body.duplicates == "skip"
+    untouched = skipped and all(one.how == "matched" for one in result.records)
     done = "; ".join(words(one) for one in result.records)
     said = f"Delivered to the CRM: {done}." if done else "Already a contact in the CRM: nothing was written."
     if not untouched and not done:
