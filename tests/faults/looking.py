@@ -7,9 +7,10 @@ from typing import Any
 import asyncpg
 from sqlalchemy import make_url
 
+# what must come to its end; webhooks and sweeps go on for ever, and are judged by what they find
 OPEN = (
     "SELECT kind, count(*) FROM tasks WHERE state IN ('available', 'running') AND kind IN "
-    "('push_signup', 'fan_out', 'deliver', 'read_inbound', 'push_status', 'publish_stats', 'sweep_people') "
+    "('push_signup', 'fan_out', 'deliver', 'push_status', 'publish_stats') "
     "GROUP BY kind"
 )
 OWNERS = "SELECT DISTINCT owner FROM lanes WHERE owner IS NOT NULL"
