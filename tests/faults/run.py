@@ -97,7 +97,6 @@ class Run:
         self._bought: set[str] = set()
         self._looking = Looking(database_url)
         self._recovering: list[asyncio.Task[None]] = []
-        self._hooks = 0
         self._pushed = 0
         self.processes: list[Process] = []
 
@@ -249,7 +248,7 @@ class Run:
         while True:
             drop = dice.randint(0, 12)
             self._crm.webhook_chaos(copies=dice.choice((1, 1, 1, 2, 3)), newest_first=dice.random() < 0.5, drop=drop)
-            self._hooks += await self._crm.deliver_webhooks()
+            await self._crm.deliver_webhooks()
             await asyncio.sleep(0.3)
 
     async def _buy(self) -> None:
@@ -379,7 +378,7 @@ class Run:
             "attempts lost with their process": attempts.get("lost", 0),
             "vendor calls": self._chaos.calls,
             **{f"vendor: {word}": number for word, number in sorted(self._chaos.struck.items())},
-            "webhooks sent": self._hooks,
+            "webhooks sent": self._crm.webhooks_sent(),
             "bought and qualified": len(self._bought),
             "events": verdict.events,
             "events received again": verdict.repeated_events,
