@@ -183,3 +183,17 @@ async def test_while_the_contacts_are_being_read_signups_wait_unless_the_search_
     for _ in range(6):
         await world.later(minutes=5)
     assert len(world.sandbox.bookings(EMAIL)) == 1
+
+
+async def test_a_booking_that_is_there_twice_is_told_within_a_day(world):
+    await world.ready()
+    # The list lags for longer than is waited for: what docs/promises.md names as possible.
+    world.sandbox.lose_answer(method="POST", match="/bookings$")
+    person = await world.signup()
+    (lost,) = world.sandbox.bookings(EMAIL)
+    lost.visible = world.clock.now().replace(year=world.clock.now().year + 1)
+    await world.later(minutes=10)
+    assert len(world.sandbox.bookings(EMAIL)) == 2
+    lost.visible = lost.created
+    await world.later(days=1)
+    assert "more than once" in await world.told(person)
