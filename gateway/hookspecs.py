@@ -284,6 +284,13 @@ class ReadsContacts(Protocol):
             connection: An active connection.
             selection: All contacts, or those of one saved filter.
             checkpoint: The value of the page before; ``None`` at the beginning. Opaque, at most 16 KiB.
+
+        Returns:
+            The contacts with their mapped fields, and the next checkpoint. With the last page, where possible, a
+            ``resume`` from which a later walk reads only what changed since this one began, a little overlapping.
+
+        Raises:
+            MappingBroken: The saved filter is gone: name the field ``filter``.
         """
         ...
 
