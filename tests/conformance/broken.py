@@ -275,6 +275,18 @@ def counts_places_in_a_list_that_moves(patch: Patch) -> Subject:
     return with_hooks(read_contacts=read_contacts)
 
 
+def reads_contacts_without_their_addresses(patch: Patch) -> Subject:
+    async def read_contacts(connection, selection, checkpoint):
+        page = await reads.read_contacts(connection, checkpoint)
+        contacts = [
+            msgspec.structs.replace(one, fields={key: one.fields[key] for key in one.fields if key != "email"})
+            for one in page.contacts
+        ]
+        return msgspec.structs.replace(page, contacts=contacts)
+
+    return with_hooks(read_contacts=read_contacts)
+
+
 BROKEN: dict[str, tuple[Callable[[Patch], Subject], str]] = {
     "manifest_is_sound": (a_step_without_instructions, "has no instructions"),
     "connects": (another_identity, "connected as '47110', but to '4711'"),
@@ -302,6 +314,10 @@ BROKEN: dict[str, tuple[Callable[[Patch], Subject], str]] = {
     "finds_what_messages_missed": (trusts_its_webhooks, "all messages were lost"),
     "shapes_events_alike": (leaves_out_what_is_not_known, "some events have these keys and some do not: ['reason']"),
     "samples_look_like_events": (samples_with_other_keys, "samples and events differ in ['reason', 'type']"),
+    "makes_referrers_of_contacts": (
+        reads_contacts_without_their_addresses,
+        "3 contacts with an address are no referrers",
+    ),
     "reads_every_contact": (a_contact_twice, "contacts come more than once"),
     "resumes_reading_contacts": (keeps_its_place_in_memory, "from the checkpoint of page 1 come 7 contacts, not the 4"),
     "reads_contacts_that_change": (

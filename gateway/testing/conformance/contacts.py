@@ -1,10 +1,11 @@
 """Contacts, read page by page: all of them, from any page on, while they change.
 
-Rules of contact sync (people made of contacts, link and counts written back) go here.
+And contact sync over it: people made of contacts, link and counts written back.
 """
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 from gateway.flows.connections.opening import open_connection
 from gateway.storage import connections
@@ -18,6 +19,7 @@ READ_SECONDS = 60.0
 LONGEST_CHECKPOINT = 16 * 1024
 MOST_PAGES = 1_000
 PAUSE = timedelta(seconds=5)
+SYNC_PATIENCE = timedelta(hours=1)
 
 
 async def _page(world: World, connection: str, checkpoint: str | None) -> ContactPage:
@@ -112,4 +114,46 @@ async def reads_contacts_that_change(stage: Stage) -> None:
         expect(not missed, f"{len(missed)} contacts that were there all the time were missed; first: {missed[:3]}")
 
 
-RULES = (reads_every_contact, resumes_reading_contacts, reads_contacts_that_change)
+SYNCS = "/v1/accounts/acme/campaigns/spring/syncs"
+
+
+async def _synced(world: World) -> dict[str, Any]:
+    """Sync all contacts as the manifest suggests, to the end; return the sync as it is then."""
+    started = await world.call("POST", SYNCS, {"use_suggested": True})
+
+    async def ended() -> bool:
+        return bool((await world.call("GET", f"{SYNCS}/{started['id']}"))["state"] != "running")
+
+    await world.until(ended, within=SYNC_PATIENCE)
+    shown: dict[str, Any] = await world.call("GET", f"{SYNCS}/{started['id']}")
+    state = shown["state"]
+    expect(state == "completed", f"a sync of all contacts is {state}, not completed: {shown['message']}")
+    return shown
+
+
+@rule("gold", applies=_applies)
+async def makes_referrers_of_contacts(stage: Stage) -> None:
+    """Makes each contact with an e-mail address a referrer with a link, once, and sends nothing that the CRM has."""
+    async with connected(stage) as (world, _):
+        await world.campaign()
+        for number in range(3):
+            world.driver.add_contact(f"contact.{number}@example.com")
+        first = await _synced(world)
+        emails = {email.lower() for email in world.driver.contacts().values() if email}
+        for last in (first, await _synced(world)):
+            page = await world.call("GET", "/v1/accounts/acme/people?role=referrer&limit=200")
+            found = {one["email"]: one for one in page["data"]}
+            missing = sorted(emails - found.keys())
+            expect(not missing, f"{len(missing)} contacts with an address are no referrers; first: {missing[:3]}")
+            expect(len(found) == len(page["data"]), "two referrers have one e-mail address")
+            bare = [one["id"] for one in found.values() if not (one["link"] and one["records"])]
+            expect(not bare, f"{len(bare)} referrers have no link, or are not linked to their contact")
+            lost = last["progress"]["to_write"] + last["progress"]["refused"]
+            expect(not lost, f"{lost} contacts do not show their link after the sync")
+        again = last["progress"]["written"]
+        expect(not again, f"a second sync wrote {again} values that the CRM has already")
+        told = first["write_back"] or first["no_write_back"]
+        expect(told, "nothing is written back, and the manifest does not say why (contact_sync.no_write_back)")
+
+
+RULES = (makes_referrers_of_contacts, reads_every_contact, resumes_reading_contacts, reads_contacts_that_change)

@@ -4,6 +4,7 @@ from gateway_acme.settings import RECEIVED
 from gateway_schemas.connection import Limitation
 from gateway_schemas.manifest import (
     ConnectStep,
+    ContactSync,
     Credentials,
     DuplicatePolicy,
     Feed,
@@ -15,6 +16,7 @@ from gateway_schemas.manifest import (
     RecordKind,
     Requirement,
     StepField,
+    SyncRow,
     Target,
     Trigger,
 )
@@ -107,6 +109,14 @@ MANIFEST = Manifest(
     value_ready="The value is read when the referral qualifies.",
     rate_budget=RateBudget(burst_calls=50, burst_seconds=1),
     allowed_hosts=["api.acme.example"],
+    contact_sync=ContactSync(
+        rows=[
+            SyncRow(field="name", label="Name", to="person.first_name", required=True, why="Who the referrer is."),
+            SyncRow(field="email", label="Email", to="person.email", required=True, why="People are known by it."),
+        ],
+        no_write_back="Acme has no place for a link on a contact.",
+        page=50,
+    ),
     cannot=[Limitation(code="no_links", message="Acme has no place for a link on a contact.")],
     settings=RECEIVED,
 )
