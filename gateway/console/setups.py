@@ -202,7 +202,7 @@ async def change_setup(desk: NamedDependency[Desk], campaign: FromPath[str], rol
     if isinstance(work, Response):
         return work
     action, _, about = form.get("action", "save").partition(":")
-    await read_lists(work, refresh=action == "refresh")
+    await read_lists(work, refresh=action in ("refresh", "suggest"))
     match action:
         case "save":
             return await _save(work)

@@ -171,6 +171,6 @@ class Browser:
             if not location.startswith("/") and not location.startswith(PUBLIC):
                 break  # to a vendor
             answer = await self.client.get(location, headers={"sec-fetch-dest": self.dest})
-        assert answer.status_code == expect, f"{method} {path}: {answer.status_code}\n{answer.text[:3000]}"
+        assert answer.status_code == expect, f"{method} {path}: {answer.status_code}\n{Page(answer).text[:3000]}"
         self.page = Page(answer)
         return self.page
