@@ -81,7 +81,9 @@ async def serving(folder: Path) -> AsyncIterator[str]:
                 return
             await app(scope, receive, send)
 
-        server = uvicorn.Server(uvicorn.Config(with_problems, log_level="error", lifespan="on", ws="none"))
+        # on a busy machine a test may pause for as long as uvicorn keeps a connection, and then meet it as it closes
+        config = uvicorn.Config(with_problems, log_level="error", lifespan="on", ws="none", timeout_keep_alive=300)
+        server = uvicorn.Server(config)
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             running = asyncio.create_task(server.serve([listener]))

@@ -40,7 +40,7 @@ const signup = async (email, more = {}) => {
   return answer.results[0].person;
 };
 
-const until = async (what, seconds = 20) => {
+const until = async (what, seconds = 60) => {
   const end = Date.now() + seconds * 1000;
   for (;;) {
     const found = await what();
