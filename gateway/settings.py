@@ -53,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_local_targets: bool = False
     share_vendor_accounts: bool = False
     held_days: Annotated[int, Meta(ge=1, le=365)] = 30
-    approval_hours: Annotated[float, Meta(gt=0, le=2_160)] = 48
+    approval_hours: Annotated[float, Meta(gt=0, le=2_160)] = 24
     contact_index_hours: Annotated[float, Meta(ge=0, le=720)] = 12
     signup_reserve_percent: Annotated[int, Meta(ge=5, le=80)] = 20
     retention_attempts_days: Annotated[int, Meta(ge=1)] = 30

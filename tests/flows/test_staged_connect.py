@@ -53,27 +53,27 @@ async def test_who_waits_is_told_how_long_and_whom_to_turn_to(office):
     assert (waiting["state"], step["kind"]) == ("pending_approval", "wait")
     assert step["contact"] == "support@referrals.example"
     assert step["instructions"][0] == "We add you to our app."
-    assert "up to 48 hours" in step["instructions"][1]
+    assert "up to 24 hours" in step["instructions"][1]
     assert "support@referrals.example" in step["instructions"][2]
     wait = datetime.fromisoformat(step["expected_by"]) - office.clock.now()
-    assert timedelta(hours=47, minutes=58) < wait <= timedelta(hours=48)
-    office.clock.advance(timedelta(hours=49))
+    assert timedelta(hours=23, minutes=58) < wait <= timedelta(hours=24)
+    office.clock.advance(timedelta(hours=25))
     late = (await office.connection(waiting["id"]))["next_step"]
-    assert "longer than the usual 48 hours" in late["instructions"][1]
+    assert "longer than the usual 24 hours" in late["instructions"][1]
 
 
 async def test_the_wait_is_a_setting_and_nobody_is_named_where_none_is_set(open_process):
-    office = await open_process(approval_hours=24, support_contact="")
+    office = await open_process(approval_hours=36, support_contact="")
     await office.account()
     step = (await pending(office))["next_step"]
     assert step["contact"] is None
-    assert step["instructions"] == ["We add you to our app.", "This usually takes up to 24 hours."]
+    assert step["instructions"] == ["We add you to our app.", "This usually takes up to 36 hours."]
 
 
 async def test_the_host_is_reminded_once_by_whichever_process_looks(open_process, office):
     waiting = await pending(office)
     assert await told(office) == [("pending_approval", False)]
-    await office.later(hours=47)
+    await office.later(hours=23)
     assert await told(office) == [("pending_approval", False)]
     other = await open_process()
     for _ in range(3):
@@ -91,7 +91,7 @@ async def test_the_host_is_reminded_once_by_whichever_process_looks(open_process
 
 async def test_what_was_approved_in_time_is_not_reminded_of(office):
     waiting = await pending(office)
-    await office.later(hours=47)
+    await office.later(hours=23)
     await office.call("POST", f"/v1/connections/{waiting['id']}/approve")
     await office.later(days=3)
     assert await told(office) == [("pending_approval", False), ("awaiting_credentials", False)]

@@ -18,7 +18,7 @@ async def test_the_whole_way_over_days_and_restarts(world):
     tenant = str(world.sandbox.tenant().id)
     pending = await world.call("POST", f"{path}/steps/tenant", {"values": {"tenant": f" {tenant} "}})
     assert (pending["state"], pending["identity"]) == ("pending_approval", tenant)
-    assert any("up to 48 hours" in sentence for sentence in pending["next_step"]["instructions"])
+    assert any("up to 24 hours" in sentence for sentence in pending["next_step"]["instructions"])
     assert any("support@referrals.example" in sentence for sentence in pending["next_step"]["instructions"])
 
     await world.later(days=2)
