@@ -1,6 +1,8 @@
 """A contact sync over a CRM that takes nothing back, and how a sync is watched."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -72,12 +74,14 @@ async def test_a_sync_is_watched_as_server_sent_events_until_it_has_ended(world,
     await world.call("GET", path.replace(sync["id"], "syn_nothing"), expect=404)
 
 
-async def test_who_was_erased_does_not_come_back_with_the_next_walk(world):
+async def test_who_was_erased_does_not_come_back_with_the_next_walk(world, database_url):
     sync = await begin(world, ongoing=True)
     await world.drain()
     await erase.erase(world.services, "acme", "ada@customer.test")
     await world.later(hours=49)
     assert "ada@customer.test" not in await referrers(world)
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as conn:
+        assert "ada@customer.test" not in "\n".join(conn.iterdump()).lower()
     assert (await shown(world, sync))["progress"]["skipped"] == {"no_email": 1, "erased": 1}
 
 

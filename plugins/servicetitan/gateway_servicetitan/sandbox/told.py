@@ -79,6 +79,16 @@ class Story:
         self._sandbox.set_job_status(job.id, "Completed")
         yield f"the job is completed at {value} USD"
 
+    def fill_contacts(self, number: int) -> str:
+        """Put more customers into the CRM, and say so."""
+        for one in range(1, number + 1):
+            self._sandbox.add_customer(f"Customer {one}", f"customer{one}@customer.test")
+        return f"{number} more customers are in the CRM"
+
+    def contact_shows(self, email: str, label: str) -> str | None:
+        """Return nothing: ServiceTitan takes no links back."""
+        return None
+
     def calls(self) -> list[str]:
         """Return the calls taken since the last time."""
         new, self._told_calls = self._sandbox.front.log[self._told_calls :], len(self._sandbox.front.log)
