@@ -129,7 +129,7 @@ async def _begin(desk: Desk, key: str) -> Response[str]:
         if error.code == "crm_already_connected":
             return desk.go("settings", "integrations", key, "switch")
         raise
-    return _next(desk, shown(desk.services, started.row, state=started.state))
+    return _next(desk, shown(desk.services, started.row, state=started.state, key=started.key))
 
 
 def _return_url(desk: Desk) -> str:
@@ -139,7 +139,11 @@ def _return_url(desk: Desk) -> str:
 
 
 def _next(desk: Desk, connection: Connection) -> Response[str]:
-    """Lead to what has to happen next."""
+    """Lead to what has to happen next; a key that connecting made is shown this once."""
+    if connection.key is not None:
+        integration = desk.services.integrations.get(connection.integration)
+        assert integration is not None
+        return desk.page("connection_key.html", secret=connection.key.key, manifest=integration.manifest)
     step = connection.next_step
     if step is None:
         return desk.go("settings", "integrations", said="connected")
@@ -229,7 +233,7 @@ async def reauthorise(desk: NamedDependency[Desk], connection: FromPath[str]) ->
     """Authorise a connection again; until that is done it stays as it is."""
     row = await find_row(desk, connection)
     started = await flow.reauthorise(desk.services, row, _return_url(desk))
-    return _next(desk, shown(desk.services, started.row, state=started.state or ""))
+    return _next(desk, shown(desk.services, started.row, state=started.state or "", key=started.key))
 
 
 @post("/a/{account:str}/settings/connections/{connection:str}/approve")

@@ -211,6 +211,21 @@ async def test_skipped_contacts_are_listed_with_reasons(world, browser):
     assert "no e-mail address" in page.text
 
 
+# --- automations -------------------------------------------------------------------------------------------
+
+
+async def test_the_key_of_an_automation_is_shown_once_and_opens_the_account(world, browser):
+    page = await browser.go("/console/a/acme/settings/integrations")
+    form = next(one for one in page.forms if one.action.endswith("/zapier/connect"))
+    page = await browser.send(form, "Connect")
+    key = page.answer.text.partition('<pre id="key">')[2].partition("<")[0]
+    assert key.startswith("gwk_")
+    again = await browser.go("/console/a/acme/settings/integrations")
+    assert key not in again.answer.text
+    asked = await world.api.get("/v1/apps/zapier/me", headers={"authorization": f"Bearer {key}"})
+    assert asked.status_code not in (401, 403)
+
+
 # --- endpoints ---------------------------------------------------------------------------------------------
 
 
