@@ -87,6 +87,9 @@ async def _demo(sandbox: Any, crm: str, *, keep: bool) -> None:
         await tell(teller, crm, host_url)
         if keep:
             teller.step("Explore")
+            opened = await teller.call("POST", f"/v1/accounts/{ACCOUNT}/sessions")
+            teller.note(f"Console    {opened['url']}    (once, within five minutes)")
+            teller.note(f"           {gateway_url}/console/sign-in    with the key below, as often as you like")
             teller.note(f"API        {gateway_url}/schema    Authorization: Bearer {host_key}")
             teller.note(f"People     {gateway_url}/v1/accounts/{ACCOUNT}/people")
             teller.note(f"Events     {gateway_url}/v1/events?after=0")
