@@ -56,7 +56,9 @@ async def search(conn: AsyncConnection, query: Query) -> list[PersonRow]:
             people.c.campaign_id.in_(select(campaigns.c.id).where(campaigns.c.account_id == query.account_id))
         )
     if query.state == "held":
-        conditions.append(literal_column("people.crm = 'held'", Boolean()))  # literal, for the partial index
+        # few as a rule: found by their partial index (hence the literal), then put in order
+        is_held = literal_column("people.crm = 'held'", Boolean())
+        conditions.append(people.c.id.in_(select(people.c.id).where(people.c.account_id == query.account_id, is_held)))
     elif query.state is not None:
         column = people.c.state if query.state in REFERRAL_STATES else people.c.crm
         conditions.append(column == query.state)
