@@ -237,7 +237,7 @@ def leaves_out_what_is_not_known(patch: Patch) -> Subject:
     def sparse(event):
         return {key: value for key, value in shaped(event).items() if value is not None}
 
-    return automation(shape=sparse)
+    return automation(shape=sparse, sample=sparse)
 
 
 def samples_with_other_keys(patch: Patch) -> Subject:

@@ -88,7 +88,7 @@ async def samples_look_like_events(stage: Stage) -> None:
             compared += len(samples)
             for sample in samples:
                 # to the event that is most like it: that events of one type are alike is a rule of its own
-                differing = sorted(min((_keys(sample) ^ _keys(body) for body in bodies), key=len))
+                differing = min((sorted(_keys(sample) ^ _keys(body)) for body in bodies), key=len)
                 expect(not differing, f"{event_type}: samples and events differ in {differing}")
         expect(compared, "there are no samples of what was shaped")
 
