@@ -140,7 +140,7 @@ class Holdings:
         patience = self._lease_seconds * 2 / 3
         try:
             async with asyncio.timeout(max(0.0, min(lane.renewed for lane in known.values()) + patience - before)):
-                standing = await self._database.writer.run(renew, bounded=False)
+                standing = await self._database.writer.run(renew, bounded=False, urgent=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, the leases run out
             log.warning("lanes.not_renewed", error=str(error) or "no answer in time")
             for lane in known.values():

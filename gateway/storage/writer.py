@@ -61,6 +61,7 @@ class Writer:
         self._engine = engine
         self._channel = channel
         self._requests: list[_Request] = []
+        self._urgent: list[_Request] = []
         self._waiting_items = 0
         self._wake = asyncio.Event()
         self._closing = False
@@ -72,6 +73,7 @@ class Writer:
         items: Sequence[T],
         *,
         bounded: bool = True,
+        urgent: bool = False,
     ) -> list[R]:
         """Run ``flow`` over ``items`` in the next transaction and return its answers after the commit.
 
@@ -83,6 +85,8 @@ class Writer:
             flow: Writes all items with set-wise statements; returns one answer an item.
             items: What this caller wants written.
             bounded: False for writes that are bounded elsewhere and must not be refused (the worker's own).
+            urgent: Goes before all that waits, in a transaction of its own: what keeps the leases. Without it a slow
+                database would lose leases while it works, calls would be broken off into doubt, and that is more work.
 
         Raises:
             Overloaded: Too much waits already.
@@ -95,14 +99,21 @@ class Writer:
         if bounded and self._requests and self._waiting_items + len(items) > self.max_waiting:
             raise Overloaded(f"{self._waiting_items} items wait to be written")
         request = _Request(flow, list(items))
-        self._requests.append(request)
-        self._waiting_items += len(items)
+        if urgent:
+            self._urgent.append(request)
+        else:
+            self._requests.append(request)
+            self._waiting_items += len(items)
         self._wake.set()
         answer: list[R] = await request.answer
         return answer
 
-    async def run(self, fn: Callable[[AsyncConnection], Awaitable[R]], *, bounded: bool = True) -> R:
+    async def run(
+        self, fn: Callable[[AsyncConnection], Awaitable[R]], *, bounded: bool = True, urgent: bool = False
+    ) -> R:
         """Run ``fn`` in the next transaction, which it may share, and return its answer after the commit.
+
+        ``bounded`` and ``urgent`` as in ``submit``.
 
         Raises:
             Overloaded: Too much waits already.
@@ -112,7 +123,7 @@ class Writer:
         async def flow(conn: AsyncConnection, _items: list[None]) -> list[R]:
             return [await fn(conn)]
 
-        return (await self.submit(flow, [None], bounded=bounded))[0]
+        return (await self.submit(flow, [None], bounded=bounded, urgent=urgent))[0]
 
     def start(self) -> None:
         """Begin to commit what is submitted."""
@@ -135,12 +146,16 @@ class Writer:
                 if self._closing:
                     return
         finally:
-            for request in self._take_waiting():
+            for request in [*self._take_waiting(), *self._take_waiting()]:  # urgent ones first, then the others
                 request.refuse(StorageUnavailable("the writer of this process ended"))
 
     def _take_waiting(self) -> "list[_Request]":
+        """Take what is urgent, or else all that waits; a caller that went away is left out."""
+        taken, self._urgent = self._urgent, []
+        if urgent := [request for request in taken if not request.answer.done()]:
+            return urgent
         taken, self._requests, self._waiting_items = self._requests, [], 0
-        return [request for request in taken if not request.answer.done()]  # a caller that went away is left out
+        return [request for request in taken if not request.answer.done()]
 
     async def _commit(self, batch: "list[_Request]") -> None:
         """Commit a batch together; if that fails, halve it until only the bad requests see their errors."""

@@ -426,6 +426,30 @@ async def test_an_owner_that_cannot_renew_breaks_off_its_work(queue, new_task):
     assert await queue.states(task_id) == ["running"], "the next owner puts it back"
 
 
+async def test_leases_are_renewed_before_other_writes_that_wait(queue, new_task):
+    """Or a slow database would cost the leases of all that runs, and what is broken off is more work for it."""
+    await queue.store(new_task())
+    gate = Gate()
+    async with Running(make_worker(queue, gate.handler)) as worker:
+        await gate.until({"t"})
+        (lane,) = worker._holdings.lanes.values()
+        before = lane.renewed
+        first, second = asyncio.Event(), asyncio.Event()
+        writes = [asyncio.create_task(queue.db.writer.run(lambda _conn: first.wait()))]
+        await asyncio.sleep(0.01)
+        writes.append(asyncio.create_task(queue.db.writer.run(lambda _conn: second.wait())))
+        await asyncio.sleep(0)
+        renewing = asyncio.create_task(worker._holdings.renew())
+        await asyncio.sleep(0)
+        first.set()
+        assert await renewing is True
+        assert lane.renewed > before
+        assert not writes[1].done()
+        second.set()
+        await asyncio.gather(*writes)
+        gate.open.set()
+
+
 async def test_a_lane_whose_renewal_finds_another_owner_is_broken_off(queue, other, new_task):
     await queue.store(new_task())
     gate = Gate()

@@ -142,6 +142,36 @@ async def test_a_caller_that_leaves_during_the_commit_harms_nobody(database: Dat
     assert await database.writer.submit(Flow(), ["next"]) == ["NEXT"]
 
 
+async def test_what_is_urgent_goes_before_all_that_waits(database: Database):
+    urgent = Flow()
+    first = Blocked(database)
+    await first.inside.wait()
+    waiting = Blocked(database)
+    await asyncio.sleep(0)
+    answer = asyncio.create_task(database.writer.submit(urgent, ["now"], urgent=True))
+    await asyncio.sleep(0)
+    first.let_go.set()
+    assert await answer == ["NOW"]
+    await waiting.inside.wait()
+    assert await stored(database) == {"now"}, "committed, and what waited longer is still under way"
+    waiting.let_go.set()
+    await waiting.job
+
+
+async def test_an_urgent_caller_that_left_keeps_nobody_waiting(database: Database):
+    flow, urgent = Flow(), Flow()
+    blocked = Blocked(database)
+    await blocked.inside.wait()
+    left = asyncio.create_task(database.writer.submit(urgent, ["gone"], urgent=True))
+    waiting = asyncio.create_task(database.writer.submit(flow, ["waits"]))
+    await asyncio.sleep(0)
+    left.cancel()
+    blocked.let_go.set()
+    async with asyncio.timeout(10):
+        assert await waiting == ["WAITS"]
+    assert urgent.calls == []
+
+
 async def test_close_commits_what_waits_and_refuses_what_comes(database_url: str, clock: Clock):
     db = await Database.open(database_url, clock)
     flow = Flow()
