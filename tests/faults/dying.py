@@ -24,6 +24,7 @@ POINTS: dict[str, Any] = {
     "outside": lambda kind, text: kind != "await",
     "commits": lambda kind, text: kind == "before commit",
     "calls": lambda kind, text: kind in {"before call", "after call"},
+    "writes": lambda kind, text: kind == "after call" and text.startswith("POST /api"),
 }
 
 
@@ -36,7 +37,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         answers: File to which each answer is written when it is there, one JSON object a line.
         point: Where to die; 0: nowhere.
         stop: Freeze there instead.
-        points: Which points count: ``all``, ``outside`` (no awaits), ``commits``, ``calls``.
+        points: Which points count: ``all``, ``outside`` (no awaits), ``commits``, ``calls``,
+            ``writes`` (after each write at the vendor).
         passed: File for the names of all points that were passed.
         mutations: Promises to break.
     """

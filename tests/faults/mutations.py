@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.flows.signups import admitting, held, once, signup
-from gateway.storage import holdings, lanes, transitions
+from gateway.storage import lanes, transitions
 from gateway.storage.vault import Vault
 from gateway.storage.writer import Writer
 
@@ -72,17 +72,17 @@ def exclusive_key() -> None:
 
 
 def epoch() -> None:
-    """Take every owner at its word: it still owns its lanes."""
+    """Take every owner at its word: its lanes are its own, and its attempt is the one that runs."""
 
     async def owned(conn: Any, leases: Any) -> dict[Any, Any]:
-        return {lease: lanes.Lane(lease.lane, lease.owner, lease.epoch, None, None, None, True) for lease in leases}
+        found = {lease: await lanes.get_lane(conn, lease.lane) for lease in leases}
+        return {lease: lane for lease, lane in found.items() if lane is not None}
 
     async def running(conn: Any, ids: Any) -> Any:
         return Everything()
 
     transitions.owned = lanes.owned = owned  # type: ignore[assignment]
     transitions._running = running
-    holdings.lanes.owned = owned  # type: ignore[assignment]
 
 
 class Everything:

@@ -5,8 +5,9 @@ is an ``await`` that came back). The product has no line for it.
 """
 
 import asyncio
-import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,8 @@ class Points:
 
     Args:
         target: The number of the point to die at, from 1; 0: never.
-        stop: Freeze there instead of dying (``SIGSTOP``).
+        stop: Freeze there instead of dying (``SIGSTOP``). The monotonic clock stands still meanwhile, as that of a
+            virtual machine that is suspended: no look at it can tell the process that its lease has lapsed.
         is_counted: Which points count, by their kind and text.
     """
 
@@ -32,6 +34,7 @@ class Points:
         self.armed = False
         self._target = target
         self._is_due = False
+        self._stood_still = 0.0
         self._signal = signal.SIGSTOP if stop else signal.SIGKILL
         self._is_counted = is_counted
 
@@ -43,6 +46,7 @@ class Points:
         event.listen(Pool, "checkin", lambda connection, _record: self._writing.discard(id(connection)))
         self._wrap_calls()
         self._wrap_steps()
+        self._wrap_clock()
 
     def reach(self, kind: str, text: str = "") -> None:
         """Pass a point, or end here."""
@@ -54,7 +58,9 @@ class Points:
         # frozen inside of a transaction it would hold SQLite's one write lock: it stops as soon as that has ended
         if self._is_due and not (self._signal == signal.SIGSTOP and self._writing):
             self._is_due = False
-            os.kill(os.getpid(), self._signal)
+            before = time.monotonic()
+            signal.pthread_kill(threading.get_ident(), self._signal)  # taken by this thread, before it goes on
+            self._stood_still += time.monotonic() - before
 
     def _before_statement(self, conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if statement.startswith("BEGIN IMMEDIATE"):
@@ -91,6 +97,10 @@ class Points:
             real(handle)
 
         asyncio.Handle._run = run  # type: ignore[attr-defined]
+
+    def _wrap_clock(self) -> None:
+        real = time.monotonic
+        time.monotonic = lambda: real() - self._stood_still
 
 
 def _words(statement: str) -> str:
