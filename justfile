@@ -10,12 +10,18 @@ check: lint test
 test *args:
     uv run pytest -n auto {{ args }}
 
-# kill processes under load, 10,000 signups and 100 kills on each database, and one signup at every point; takes long
-faults *args:
-    GATEWAY_FAULTS=whole uv run pytest tests/faults -n 0
+# everything that breaks processes: the runs under load, then one signup at each of its points; takes hours
+faults *args: (faults-runs args) faults-points
+
+# kill processes under load, 10,000 signups and 100 kills on each database, or `--signups 60 --kills 6 --accounts 4`
+faults-runs *args:
     uv run python -m tests.faults.run --database sqlite --out faults-report {{ args }}
-    uv run python -m tests.faults.run --database sqlite --processes serve,serve,worker --signups 1000 --kills 20 --out faults-report
+    uv run python -m tests.faults.run --database sqlite --processes serve,serve,worker --signups 1000 --kills 20 --out faults-report {{ args }}
     uv run python -m tests.faults.run --database postgresql --out faults-report {{ args }}
+
+# kill one signup at each of its points, on each database, and all else of tests/faults
+faults-points:
+    GATEWAY_FAULTS=whole uv run pytest tests/faults -n 0
 
 # formatting, lint, types, import rules, spelling, and that generated files are up to date
 lint:

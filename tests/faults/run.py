@@ -287,7 +287,7 @@ class Run:
                 if not await self._looking.left() and await self._all_qualified():
                     break
             self.say(f"left to do: {left or 'referrals that the CRM saw buying'}")
-            await asyncio.sleep(5)
+            await asyncio.sleep(1 if self.options.quiet else 5)
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

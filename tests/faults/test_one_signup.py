@@ -7,7 +7,7 @@ import pytest
 from .stage import fork_server, open_stage
 
 WHOLE = os.environ.get("GATEWAY_FAULTS") == "whole"
-QUICK = 14
+QUICK = 8
 """Points of the quick cut on each database, spread evenly; ``just faults`` takes all of them."""
 
 

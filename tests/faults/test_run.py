@@ -1,11 +1,13 @@
 """A quick cut of the long run: real processes, SIGKILL under load, a vendor and a receiver that fail.
 
-``just faults`` does the same with 10,000 signups and 100 kills on each database.
+``just faults`` does the same with 10,000 signups and 100 kills on each database. Here a run takes half a minute or more,
+most of it waiting for leases, settle times and back-offs; ``python -m tests.faults.run`` shows where a run stands.
 """
 
 from .process import Times
 from .run import Options, run, shown
 
+SIGNUPS, KILLS = 20, 3
 QUICK = Times(lease=4, settle=6, feed=600, redelivery=0.02, retry=0.1)
 
 
@@ -17,8 +19,8 @@ async def test_what_was_accepted_is_in_the_crm_once_although_processes_are_kille
     options = Options(
         database=database,
         processes=PROCESSES[database],
-        signups=30,
-        kills=3,
+        signups=SIGNUPS,
+        kills=KILLS,
         accounts=2,
         callers=8,
         every=0.5,
@@ -31,5 +33,5 @@ async def test_what_was_accepted_is_in_the_crm_once_although_processes_are_kille
     )
     result = await run(options, tmp_path, database_url)
     assert result.verdict.findings == [], shown(result)
-    assert result.verdict.places == {"delivered": 30}
-    assert result.report["kills"] == 3
+    assert result.verdict.places == {"delivered": SIGNUPS}
+    assert result.report["kills"] == KILLS
