@@ -246,7 +246,7 @@ class Run:
     async def _send_webhooks(self) -> None:
         dice = random.Random(self.options.seed + 2)
         while True:
-            drop = dice.randint(0, 12)
+            drop = dice.choice((0, 0, 0, 1, 3))
             self._crm.webhook_chaos(copies=dice.choice((1, 1, 1, 2, 3)), newest_first=dice.random() < 0.5, drop=drop)
             await self._crm.deliver_webhooks()
             await asyncio.sleep(0.3)
