@@ -18,6 +18,8 @@ faults-runs *args:
     uv run python -m tests.faults.run --database sqlite --out faults-report {{ args }}
     uv run python -m tests.faults.run --database sqlite --processes serve,serve,worker --signups 1000 --kills 20 --out faults-report {{ args }}
     uv run python -m tests.faults.run --database postgresql --out faults-report {{ args }}
+    uv run python -m tests.faults.run --crm servicetitan --database sqlite --signups 1000 --kills 50 --out faults-report
+    uv run python -m tests.faults.run --crm servicetitan --database postgresql --signups 1000 --kills 50 --out faults-report
 
 # kill one signup at each of its points, on each database, and all else of tests/faults
 faults-points:

@@ -27,8 +27,16 @@ class Crm(Protocol):
         """Return the plugin's settings that point it at this sandbox."""
         ...
 
+    def set_app_url(self, url: str) -> None:
+        """Take the URL for webhooks of all tenants at once, as the operator sets it up; a vendor may need none."""
+        ...
+
     async def connect(self, account: str, next_step: Mapping[str, Any], browser: httpx.AsyncClient) -> None:
-        """Make a tenant for an account and do what its administrator clicks."""
+        """Make a tenant for an account and do what its administrator clicks on the vendor's page."""
+        ...
+
+    def fill_in(self, account: str, step: str) -> Mapping[str, str]:
+        """Return what the account's administrator copies into a form of ours; the first form makes the tenant."""
         ...
 
     def setups(self) -> dict[str, dict[str, Any]]:
@@ -86,6 +94,12 @@ class Pipedrive:
             "GATEWAY_PIPEDRIVE_API_URL": self._base_url,
         }
 
+    def set_app_url(self, url: str) -> None:
+        """The gateway subscribes to each company's webhooks by itself."""
+
+    def fill_in(self, account: str, step: str) -> Mapping[str, str]:
+        raise NotImplementedError("Pipedrive is connected on its own page")
+
     async def connect(self, account: str, next_step: Mapping[str, Any], browser: httpx.AsyncClient) -> None:
         demo = self.sandbox.demo_company(account.title(), account)
         demo.company.plan, demo.company.daily_budget = "Ultimate", 500_000_000
@@ -142,4 +156,94 @@ class Pipedrive:
         self.sandbox.outbox.drop_next = drop
 
 
-CRMS: dict[str, type[Crm]] = {"pipedrive": Pipedrive}
+class ServiceTitan:
+    """The ServiceTitan sandbox with a tenant for each account; signups become a booking, found by its external id.
+
+    Every second tenant has closed its search of contacts, so that signups there wait for the index of contacts. A new
+    booking is listed as late as the run's search lags.
+    """
+
+    expected = {"referred": ["booking"], "referrer": ["booking"]}
+    webhook_key = "key-of-a-run-of-faults-0123456789"
+
+    def __init__(self, base_url: str, callback_url: str, *, search_lag: float = 0.0, **options: Any) -> None:
+        del callback_url  # nobody is sent back
+        module = next(iter(entry_points(group="gateway.sandboxes", name="servicetitan"))).load()
+        options = {"seed": False, "search_lag": search_lag, "list_lag": search_lag, **options}
+        self.sandbox = module.create_sandbox(base_url=base_url, **options)
+        self._base_url = base_url
+        self.app = self.sandbox.app
+        self._tenants: dict[str, Any] = {}
+
+    def environ(self) -> Mapping[str, str]:
+        return {
+            "GATEWAY_SERVICETITAN_APP_KEY": self.sandbox.app_key,
+            "GATEWAY_SERVICETITAN_AUTH_URL": self._base_url,
+            "GATEWAY_SERVICETITAN_API_URL": self._base_url,
+            "GATEWAY_SERVICETITAN_WEBHOOK_KEY": self.webhook_key,
+        }
+
+    def set_app_url(self, url: str) -> None:
+        self.sandbox.subscribe(url, self.webhook_key)
+
+    async def connect(self, account: str, next_step: Mapping[str, Any], browser: httpx.AsyncClient) -> None:
+        raise NotImplementedError("ServiceTitan is connected by forms")
+
+    def fill_in(self, account: str, step: str) -> Mapping[str, str]:
+        if step == "tenant":
+            tenant = self._tenants[account] = self.sandbox.add_tenant(account.title())
+            self.sandbox.close_contact_search(is_open=len(self._tenants) % 2 == 1, tenant_id=tenant.id)
+            return {"tenant": str(tenant.id)}
+        access = self.sandbox.connect_app(tenant_id=self._tenants[account].id)
+        return {
+            "client_id": access.client_id,
+            "client_secret": access.client_secret,
+            "booking_provider": str(access.provider),
+        }
+
+    def setups(self) -> dict[str, dict[str, Any]]:
+        booking = {
+            "target": "booking",
+            "use_suggested": True,
+            "defaults": [{"record_kind": "booking", "field": "isFirstTimeClient", "value": True}],
+            # the suggested code says whose signup a booking is to people only
+            "mapping": [{"record_kind": "booking", "field": "externalId", "source": "person.id"}],
+        }
+        rule = {"trigger": "job_status", "parameters": {"status": "Completed"}}
+        return {"referrer": booking, "referred": {**booking, "qualification": rule}}
+
+    def records(self) -> list[Record]:
+        # those who signed up to share did so while the run was set up, and are no part of it
+        return [
+            Record(account=account, kind="booking", id=str(one.id), belongs=one.body["externalId"])
+            for account, tenant in self._tenants.items()
+            for one in tenant.bookings.values()
+            if not any(contact.value == f"rita@{account}.example" for contact in one.contacts)
+        ]
+
+    def buy(self, record: Record) -> None:
+        # The household is a customer already, under an address of its own: were the booking's address a customer's
+        # from now on, its signup to the other campaign would rightly get no booking, and could not be told from a loss.
+        number = self._tenants[record.account].id
+        household = self.sandbox.add_customer("The household", f"home-{record.id}@example.com", tenant_id=number)
+        job = self.sandbox.convert_booking(int(record.id), household.id, tenant_id=number)
+        self.sandbox.set_job_status(job.id, "Completed", tenant_id=number)
+
+    def advance(self, seconds: float) -> None:
+        self.sandbox.advance(seconds)
+
+    async def aclose(self) -> None:
+        await self.sandbox.aclose()
+
+    async def deliver_webhooks(self) -> None:
+        await self.sandbox.deliver_webhooks()
+
+    def webhooks_sent(self) -> int:
+        return len(self.sandbox.webhooks())
+
+    def webhook_chaos(self, *, copies: int, newest_first: bool, drop: int) -> None:
+        self.sandbox.webhook_chaos(copies=copies, newest_first=newest_first)
+        self.sandbox.outbox.drop_next = drop
+
+
+CRMS: dict[str, type[Crm]] = {"pipedrive": Pipedrive, "servicetitan": ServiceTitan}

@@ -28,7 +28,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         lease: How long a lane stays with a dead owner (10 as shipped).
-        settle: After this long the vendor shows what it has written (Pipedrive: 30).
+        settle: After this long the vendor shows what it has written (Pipedrive: 30, ServiceTitan: 60).
         feed: How often feeds of changes are read (Pipedrive: 300, with healthy webhooks 900).
         redelivery: Factor for the waits between deliveries of an event (1 as shipped: 5 s, 5 min, 30 min …).
         retry: Factor for the back-off of a task (1 as shipped: 10 s, 30 s, 90 s …).

@@ -32,7 +32,7 @@ from .looking import Looking
 from .process import Times
 from .processes import Killed, Process, migrate
 from .servers import Front, Receiver, free_port, serving
-from .setting_up import set_up_account
+from .setting_up import app_url_of, set_up_account
 
 TOLD = [f"signup.{word}" for word in ("accepted", "delivered", "refused", "held", "parked")] + ["referral.qualified"]
 """What the receiver wants to hear."""
@@ -142,6 +142,7 @@ class Run:
                 httpx.AsyncClient(headers={"authorization": f"Bearer {HOST_KEY}"}, timeout=60, trust_env=False)
             )
             await migrate(environ, self.folder, forks)
+            self._crm.set_app_url(await app_url_of(environ, options.crm))
             await asyncio.gather(*(process.start() for process in self.processes))
             began = time.monotonic()
             self._chaos.active = False
@@ -364,6 +365,7 @@ class Run:
         attempts = await self._looking.attempts()
         seconds = self._accepted_after + settled
         return {
+            "crm": self.options.crm,
             "database": self.options.database,
             "processes": " + ".join(self.options.processes),
             "signups sent": len({call.key for call in clients.calls}),
@@ -434,7 +436,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(f"{text}\n")
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            name = f"{options.database}-{len(options.processes)}-{options.signups}"
+            name = f"{options.crm}-{options.database}-{len(options.processes)}-{options.signups}"
             (out / f"{name}.txt").write_text(f"{text}\n")
             (out / f"{name}.history.json").write_bytes((folder / "history.json").read_bytes())
             for log in folder.glob("*.log"):

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from .crms import CRMS
 from .stage import fork_server, open_stage
 
 WHOLE = os.environ.get("GATEWAY_FAULTS") == "whole"
@@ -11,9 +12,9 @@ QUICK = 8
 """Points of the quick cut on each database, spread evenly; ``just faults`` takes all of them."""
 
 
-@pytest.fixture
-async def stage(database_url, tmp_path):
-    async with fork_server() as forks, open_stage(database_url, tmp_path, forks=forks) as one:
+@pytest.fixture(params=sorted(CRMS) if WHOLE else ["pipedrive"])
+async def stage(request, database_url, tmp_path):
+    async with fork_server() as forks, open_stage(database_url, tmp_path, forks=forks, crm=request.param) as one:
         yield one
 
 

@@ -4,6 +4,8 @@
 most of it waiting for leases, settle times and back-offs; ``python -m tests.faults.run`` shows where a run stands.
 """
 
+import msgspec
+
 from .process import Times
 from .run import Options, run, shown
 
@@ -35,3 +37,25 @@ async def test_what_was_accepted_is_in_the_crm_once_although_processes_are_kille
     assert result.verdict.findings == [], shown(result)
     assert result.verdict.places == {"delivered": SIGNUPS}
     assert result.report["kills"] == KILLS
+
+
+async def test_bookings_stand_once_and_qualify_although_processes_are_killed(sqlite_url, tmp_path):
+    options = Options(
+        crm="servicetitan",
+        signups=20,
+        kills=2,
+        accounts=2,
+        callers=8,
+        every=0.5,
+        absurd=0.0,
+        buys=1.0,
+        times=msgspec.structs.replace(QUICK, feed=10),  # a webhook that is lost is made good by the feeds
+        search_lag=3.0,
+        patience=300.0,
+        quiet=True,
+    )
+    result = await run(options, tmp_path, sqlite_url)
+    assert result.verdict.findings == [], shown(result)
+    assert result.verdict.places == {"delivered": 20}
+    assert result.report["kills"] == 2
+    assert result.report["bought and qualified"] > 0
