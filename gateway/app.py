@@ -42,6 +42,7 @@ from gateway.console import router as console
 from gateway.flows import handlers as flows
 from gateway.flows.connections import budget, opening
 from gateway.flows.connections.host import AccountHost
+from gateway.flows.connections.transport import VendorTransport
 from gateway.flows.services import Services
 from gateway.plugins import Registry, discover
 from gateway.sdk.clock import Clock
@@ -99,7 +100,10 @@ async def open_services(
         headers = {"user-agent": f"referral-gateway/{__version__}"}
         async with (
             httpx.AsyncClient(
-                transport=vendor_transport, timeout=VENDOR_TIMEOUT, headers=headers, trust_env=False
+                transport=vendor_transport or VendorTransport(),
+                timeout=VENDOR_TIMEOUT,
+                headers=headers,
+                trust_env=False,
             ) as vendor_http,
             httpx.AsyncClient(
                 transport=guard, timeout=ENDPOINT_TIMEOUT, headers=headers, trust_env=False

@@ -1,6 +1,6 @@
 """Counts the points at which a process may die, and dies at the one that was asked for: in forked processes alone.
 
-All of it hooks in from outside: SQLAlchemy's statement events, httpx's transport, and the event loop's own steps (each
+All of it hooks in from outside: SQLAlchemy's statement events, httpx's transports, and the event loop's own steps (each
 is an ``await`` that came back). The product has no line for it.
 """
 
@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 from sqlalchemy import Engine, Pool, event
+
+from gateway.flows.connections.transport import VendorTransport
 
 STATEMENTS = ("before statement", "after statement", "before commit")
 CALLS = ("before call", "after call")
@@ -74,16 +76,20 @@ class Points:
         self.reach(STATEMENTS[2])
 
     def _wrap_calls(self) -> None:
-        real = httpx.AsyncHTTPTransport.handle_async_request
+        for transport in (httpx.AsyncHTTPTransport, VendorTransport):  # of the host's endpoints, and of vendors
+            self._wrap_calls_of(transport)
 
-        async def handle(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    def _wrap_calls_of(self, kind: Any) -> None:
+        real = kind.handle_async_request
+
+        async def handle(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
             what = f"{request.method} {request.url.path}"
             self.reach(CALLS[0], what)
-            response = await real(transport, request)
+            response: httpx.Response = await real(transport, request)
             self.reach(CALLS[1], what)
             return response
 
-        httpx.AsyncHTTPTransport.handle_async_request = handle  # type: ignore[method-assign]
+        kind.handle_async_request = handle
 
     def _wrap_steps(self) -> None:
         real = asyncio.Handle._run  # type: ignore[attr-defined]
