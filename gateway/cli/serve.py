@@ -5,6 +5,7 @@ import signal
 
 import click
 import uvicorn
+from litestar import Litestar
 
 from gateway.app import create_app, create_worker, open_services
 from gateway.settings import Settings, load
@@ -27,11 +28,19 @@ async def _serve(host: str, port: int, *, with_worker: bool) -> None:
         click.echo("gateway: GATEWAY_HOST_KEYS is not set: nobody can call the API", err=True)
     async with open_services(settings) as services:
         app = create_app(services, worker=create_worker(services) if with_worker else None)
-        config = uvicorn.Config(
-            app, host=host, port=port, log_level="warning", access_log=False, lifespan="on", proxy_headers=True
-        )
         click.echo(f"gateway: serving http://{host}:{port}, API at /v1, OpenAPI at /schema; stop with Ctrl-C", err=True)
-        await uvicorn.Server(config).serve()
+        await server(app, host=host, port=port).serve()
+
+
+def server(app: Litestar, *, host: str, port: int) -> uvicorn.Server:
+    """Return the server of an application, as the gateway is served; ``serve`` of it ends with SIGINT or SIGTERM.
+
+    ``h11`` is named because it bounds the head of a request (``docs/decisions/0009-uvicorn-with-h11.md``).
+    """
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", access_log=False, lifespan="on", proxy_headers=True, http="h11"
+    )
+    return uvicorn.Server(config)
 
 
 @click.command()
