@@ -6,7 +6,7 @@ Keys and tokens are stored as their SHA-256 alone: they are random, not chosen.
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.tables import account_keys, accounts, console_sessions
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _ACCOUNT = [accounts.c[name] for name in Account.__struct_fields__]
+_ONE = select(*_ACCOUNT).where(accounts.c.id == bindparam("account"))
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +77,7 @@ async def put(conn: AsyncConnection, account_id: str, account: AccountInput, now
 
 async def get(conn: AsyncConnection, account_id: str) -> Account | None:
     """Return one account."""
-    row = (await conn.execute(select(*_ACCOUNT).where(accounts.c.id == account_id))).mappings().one_or_none()
+    row = (await conn.execute(_ONE, {"account": account_id})).mappings().one_or_none()
     return None if row is None else Account(**row)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, exists, or_, select, update
 
 from gateway.storage.columns import new_id
 from gateway.storage.engine import AsyncConnection, among, insert
@@ -82,6 +82,14 @@ class SetupRow(msgspec.Struct, frozen=True, kw_only=True):
 
 _CAMPAIGN = [campaigns.c[name] for name in CampaignRow.__struct_fields__]
 _SETUP = [setups.c[name] for name in SetupRow.__struct_fields__]
+_ONE_CAMPAIGN = select(*_CAMPAIGN).where(
+    campaigns.c.account_id == bindparam("account"), campaigns.c.id == bindparam("campaign")
+)
+_SETUP_FOR = select(*_SETUP).where(
+    setups.c.connection_id == bindparam("connection"),
+    setups.c.campaign_id == bindparam("campaign"),
+    setups.c.role == bindparam("role"),
+)
 
 
 # --- campaigns -------------------------------------------------------------------------------------
@@ -89,10 +97,7 @@ _SETUP = [setups.c[name] for name in SetupRow.__struct_fields__]
 
 async def get(conn: AsyncConnection, account_id: str, campaign_id: str) -> CampaignRow | None:
     """Return one campaign of an account."""
-    found = await conn.execute(
-        select(*_CAMPAIGN).where(campaigns.c.account_id == account_id, campaigns.c.id == campaign_id)
-    )
-    row = found.one_or_none()
+    row = (await conn.execute(_ONE_CAMPAIGN, {"account": account_id, "campaign": campaign_id})).one_or_none()
     return None if row is None else _campaign(row)
 
 
@@ -147,10 +152,9 @@ async def upsert(
 
 async def setup(conn: AsyncConnection, connection_id: str, campaign_id: str, role: str) -> SetupRow | None:
     """Return the setup of a connection for one campaign and role."""
-    return await _one(
-        conn,
-        and_(setups.c.connection_id == connection_id, setups.c.campaign_id == campaign_id, setups.c.role == role),
-    )
+    place = {"connection": connection_id, "campaign": campaign_id, "role": role}
+    row = (await conn.execute(_SETUP_FOR, place)).one_or_none()
+    return None if row is None else _setup(row)
 
 
 async def setup_by_id(conn: AsyncConnection, setup_id: str) -> SetupRow | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, not_, select, update
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, not_, select, update
 
 from gateway.sdk.clock import Clock
 from gateway.storage.engine import AsyncConnection, among
@@ -139,9 +139,30 @@ async def list_of_account(
     return await _all(conn, connections.c.account_id == account_id, *older, limit=limit)
 
 
+def _open(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    return and_(
+        connections.c.state != "disconnected",
+        not_(
+            and_(
+                connections.c.state == "awaiting_authorisation",
+                connections.c.expires_at.is_not(None),
+                connections.c.expires_at <= now,
+            )
+        ),
+    )
+
+
+_OPEN_CRM = select(*_COLUMNS).where(
+    connections.c.account_id == bindparam("account"),
+    connections.c.category == "crm",
+    _open(bindparam("at", type_=connections.c.expires_at.type)),
+)
+
+
 async def open_crm(conn: AsyncConnection, account_id: str) -> ConnectionRow | None:
     """Return the account's CRM connection in any state but disconnected; there is at most one."""
-    return await _one(conn, connections.c.account_id == account_id, connections.c.category == "crm", _open(conn))
+    found = (await conn.execute(_OPEN_CRM, {"account": account_id, "at": _now(conn)})).mappings().one_or_none()
+    return None if found is None else _as_of(_row(found), _now(conn))
 
 
 async def active_crm(conn: AsyncConnection, account_id: str) -> ConnectionRow | None:
@@ -153,7 +174,7 @@ async def active_crm(conn: AsyncConnection, account_id: str) -> ConnectionRow | 
 async def open_of(conn: AsyncConnection, account_id: str, integration: str) -> ConnectionRow | None:
     """Return the account's connection of one integration that is not disconnected; there is at most one."""
     return await _one(
-        conn, connections.c.account_id == account_id, connections.c.integration == integration, _open(conn)
+        conn, connections.c.account_id == account_id, connections.c.integration == integration, _open(_now(conn))
     )
 
 
@@ -170,7 +191,9 @@ async def awaiting_approval(conn: AsyncConnection, limit: int = 200) -> list[Con
 
 async def by_identity(conn: AsyncConnection, integration: str, identity: str) -> list[ConnectionRow]:
     """Return the connections to one vendor tenant that are not disconnected, of any account."""
-    return await _all(conn, connections.c.integration == integration, connections.c.identity == identity, _open(conn))
+    return await _all(
+        conn, connections.c.integration == integration, connections.c.identity == identity, _open(_now(conn))
+    )
 
 
 async def previous(conn: AsyncConnection, row: ConnectionRow) -> list[ConnectionRow]:
@@ -303,19 +326,6 @@ async def note_health(
 
 def _lapsed(now: datetime) -> ColumnElement[bool]:
     return and_(connections.c.state == "awaiting_authorisation", connections.c.expires_at <= now)
-
-
-def _open(conn: AsyncConnection) -> ColumnElement[bool]:
-    return and_(
-        connections.c.state != "disconnected",
-        not_(
-            and_(
-                connections.c.state == "awaiting_authorisation",
-                connections.c.expires_at.is_not(None),
-                connections.c.expires_at <= _now(conn),
-            )
-        ),
-    )
 
 
 def _now(conn: AsyncConnection) -> datetime:

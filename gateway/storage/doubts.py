@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, literal, select, text
+from sqlalchemy import Select, Text, and_, bindparam, literal, select, text
 
 from gateway.storage.engine import AsyncConnection
+from gateway.storage.prepared import prepared
 from gateway.storage.tables import connections, people, pushes, tasks
 
 
@@ -30,6 +31,17 @@ async def other_pushes(conn: AsyncConnection, person_id: str, email_hash: str | 
     """
     if email_hash is None:
         return []
+    found = []
+    for row in await conn.execute(_others(conn), {"person": person_id, "hash": email_hash, "lane": lane}):
+        steps = row.waiting_steps or row.running_steps or row.kept_steps
+        if steps:
+            found.append(OtherPush(person_id=row.id, steps=steps, due_at=row.waiting_due or row.running_due))
+    return found
+
+
+@prepared
+def _others(_dialect: str) -> Select[Any]:
+    person_id, email_hash, lane = (bindparam(name, type_=Text) for name in ("person", "hash", "lane"))
     waiting, running = tasks.alias("waiting"), tasks.alias("running")
     key = literal("push:") + people.c.id
     # the states are literal, so that the partial indexes fit
@@ -44,7 +56,7 @@ async def other_pushes(conn: AsyncConnection, person_id: str, email_hash: str | 
         .where(people.c.email_hash == email_hash, vendor == lane, pushes.c.steps.is_not(None))
         .subquery("kept")
     )
-    statement = (
+    return (
         select(
             people.c.id,
             waiting.c.steps.label("waiting_steps"), waiting.c.due_at.label("waiting_due"),
@@ -60,9 +72,3 @@ async def other_pushes(conn: AsyncConnection, person_id: str, email_hash: str | 
             people.c.crm.in_(["waiting", "held", "refused"]),
         )
     )  # fmt: skip
-    found = []
-    for row in await conn.execute(statement):
-        steps = row.waiting_steps or row.running_steps or row.kept_steps
-        if steps:
-            found.append(OtherPush(person_id=row.id, steps=steps, due_at=row.waiting_due or row.running_due))
-    return found

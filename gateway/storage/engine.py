@@ -62,8 +62,8 @@ CHANNEL = "gateway_tasks"
 READERS = 5
 
 # statement_timestamp() and not clock_timestamp(): a stable function may bound an index scan
-_OWN_TIME = "CAST(EXTRACT(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)"
-NOW = {"sqlite": ":now", "postgresql": f"{_OWN_TIME} + :now"}
+OWN_TIME = "CAST(EXTRACT(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)"
+NOW = {"sqlite": ":now", "postgresql": f"{OWN_TIME} + :now"}
 """The time of a queue statement as SQL text, for each dialect; ``now_parameter`` is its ``:now``."""
 
 
@@ -188,7 +188,7 @@ def now_micros(conn: AsyncConnection) -> ColumnElement[int]:
     (tests move it); the clock's time on SQLite, whose processes share one machine.
     """
     parameter = literal(now_parameter(conn), BigInteger)
-    return parameter if conn.dialect.name == "sqlite" else literal_column(_OWN_TIME, BigInteger) + parameter
+    return parameter if conn.dialect.name == "sqlite" else literal_column(OWN_TIME, BigInteger) + parameter
 
 
 def now_parameter(conn: AsyncConnection) -> int:

@@ -7,16 +7,18 @@ has missed nothing, however the transactions that wrote the events overlapped.
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, Table, cast, delete, func, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.storage.columns import new_id
 from gateway.storage.engine import AsyncConnection, among
+from gateway.storage.prepared import as_wanted, wanted_rows
 from gateway.storage.tables import accounts, counters, events, people
 from gateway.storage.upsert import insert
-from gateway.storage.wanted import wanted
 from gateway_schemas.event_data import EventData
 from gateway_schemas.events import EventType
 
@@ -55,6 +57,8 @@ class EventRow(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = [events.c[name] for name in EventRow.__struct_fields__]
+_INSERT = events.insert()
+_MORE = ("id", "more")
 
 
 # --- storing -------------------------------------------------------------------------------------------
@@ -91,7 +95,7 @@ async def add(conn: AsyncConnection, new: Sequence[NewEvent], now: datetime) -> 
             }
         )
     if rows:
-        await conn.execute(events.insert(), rows)
+        await conn.execute(_INSERT, rows)
     return ids
 
 
@@ -99,17 +103,24 @@ async def _next_numbers(conn: AsyncConnection, table: Table, counts: Counter[str
     """Raise the sequence of each row by its count, in one statement; return each row's first new number."""
     if not counts:
         return {}
-    given = wanted(conn, ("id", "more"), [(owner, str(more)) for owner, more in sorted(counts.items())])
-    raised = await conn.execute(
+    dialect = conn.dialect.name
+    more = as_wanted(dialect, _MORE, [(owner, str(more)) for owner, more in sorted(counts.items())])
+    raised = await conn.execute(_raise(dialect, table), more)
+    first = {owner: last - counts[owner] + 1 for owner, last in raised}
+    if missing := sorted(counts.keys() - first.keys()):
+        raise LookupError(f"events of {table.name} that do not exist: {', '.join(missing)}")
+    return first
+
+
+@cache
+def _raise(dialect: str, table: Table) -> ReturningUpdate[Any]:
+    given = wanted_rows(dialect, _MORE)
+    return (
         update(table)
         .where(table.c.id == given.c.id)
         .values(sequence=table.c.sequence + cast(given.c.more, BigInteger))
         .returning(table.c.id, table.c.sequence)
     )
-    first = {owner: last - counts[owner] + 1 for owner, last in raised}
-    if missing := sorted(counts.keys() - first.keys()):
-        raise LookupError(f"events of {table.name} that do not exist: {', '.join(missing)}")
-    return first
 
 
 # --- places in the feed --------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, case, func, literal, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Executable, Select, and_, case, func, literal, literal_column, or_, select, update
 
-from gateway.storage.engine import AsyncConnection, among, insert, now_micros
+from gateway.storage.engine import AsyncConnection, among, now_micros, now_parameter
+from gateway.storage.prepared import insert_into, now_of, one_of, prepared
 from gateway.storage.tables import lanes, tasks
 from gateway.storage.writer import touch
 
@@ -51,7 +52,12 @@ async def create_lanes(conn: AsyncConnection, ids: Iterable[str]) -> None:
     """Make sure that lanes exist; in one order everywhere, so that processes cannot deadlock on new ones."""
     rows = [{"id": lane} for lane in sorted(set(ids))]
     if rows:
-        await conn.execute(insert(conn, lanes).on_conflict_do_nothing(index_elements=[lanes.c.id]), rows)
+        await conn.execute(_create(conn), rows)
+
+
+@prepared
+def _create(dialect: str) -> Executable:
+    return insert_into(dialect, lanes).on_conflict_do_nothing(index_elements=[lanes.c.id])
 
 
 async def get_lane(conn: AsyncConnection, lane: str) -> Lane | None:
@@ -106,11 +112,16 @@ async def renew(conn: AsyncConnection, leases: Collection[Lease], lease_seconds:
 async def owned(conn: AsyncConnection, leases: Iterable[Lease]) -> dict[Lease, Lane]:
     """Return those of ``leases`` that still stand, and keep others from taking these lanes until the commit."""
     wanted = set(leases)
-    statement = (
-        select(*_lane(conn)).where(among(conn, lanes.c.id, {lease.lane for lease in wanted})).with_for_update(read=True)
-    )
-    found = [Lane(*row) for row in await conn.execute(statement)]
+    ids = {"ids": sorted({lease.lane for lease in wanted}), "now": now_parameter(conn)}
+    found = [Lane(*row) for row in await conn.execute(_owned(conn), ids)]
     return {lease: lane for lane in found if (lease := Lease(lane.id, lane.owner or "", lane.epoch)) in wanted}
+
+
+@prepared
+def _owned(dialect: str) -> Select[Any]:
+    runs = and_(lanes.c.held.is_(None), func.coalesce(lanes.c.paused_until, 0) <= now_of(dialect))
+    columns = [*(lanes.c[name] for name in Lane.__struct_fields__[:-1]), runs]
+    return select(*columns).where(one_of(dialect, lanes.c.id, "ids")).with_for_update(read=True)
 
 
 async def release(conn: AsyncConnection, leases: Collection[Lease]) -> None:

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, and_, exists, select, update
+from sqlalchemy import Executable, Row, and_, bindparam, exists, select, update
 
 from gateway.storage.columns import new_ids
-from gateway.storage.engine import AsyncConnection, among, insert
+from gateway.storage.engine import AsyncConnection, among
+from gateway.storage.prepared import insert_into, prepared
 from gateway.storage.tables import connections, links
 from gateway.storage.wanted import wanted
 from gateway_schemas.person import LinkedRecord
@@ -54,6 +55,17 @@ _NAMES = LinkRow.__struct_fields__
 _COLUMNS = [links.c[name] for name in _NAMES]
 
 
+_KNOWN = (
+    select(*_COLUMNS)
+    .where(
+        links.c.connection_id == bindparam("connection"),
+        links.c.email_hash == bindparam("hash"),
+        links.c.gone_at.is_(None),
+    )
+    .order_by(links.c.id.desc())
+)
+
+
 def _row(row: Row[Any]) -> LinkRow:
     return LinkRow(**dict(zip(_NAMES, row, strict=True)))
 
@@ -67,13 +79,15 @@ async def add(conn: AsyncConnection, new: Sequence[NewLink], now: datetime) -> N
         for one, link_id in zip(new, new_ids("lnk", len(new)), strict=True)
     ]
     rows.sort(key=lambda row: (row["connection_id"], row["record_kind"], row["record_id"], row["person_id"]))
-    statement = insert(conn, links)
-    await conn.execute(
-        statement.on_conflict_do_update(
-            index_elements=[links.c.connection_id, links.c.record_kind, links.c.record_id, links.c.person_id],
-            set_={"gone_at": None, "url": statement.excluded.url, "email_hash": statement.excluded.email_hash},
-        ),
-        rows,
+    await conn.execute(_add(conn), rows)
+
+
+@prepared
+def _add(dialect: str) -> Executable:
+    statement = insert_into(dialect, links)
+    return statement.on_conflict_do_update(
+        index_elements=[links.c.connection_id, links.c.record_kind, links.c.record_id, links.c.person_id],
+        set_={"gone_at": None, "url": statement.excluded.url, "email_hash": statement.excluded.email_hash},
     )
 
 
@@ -106,13 +120,8 @@ async def known_for(conn: AsyncConnection, connection_id: str, email_hash: str |
     """Return the records that we know for an e-mail on a connection and that are not gone, newest first, each once."""
     if email_hash is None:
         return []
-    statement = (
-        select(*_COLUMNS)
-        .where(links.c.connection_id == connection_id, links.c.email_hash == email_hash, links.c.gone_at.is_(None))
-        .order_by(links.c.id.desc())
-    )
     once: dict[RecordRef, LinkRow] = {}
-    for row in await conn.execute(statement):
+    for row in await conn.execute(_KNOWN, {"connection": connection_id, "hash": email_hash}):
         link = _row(row)
         once.setdefault(link.ref, link)
     return list(once.values())

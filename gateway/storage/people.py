@@ -10,10 +10,11 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, and_, bindparam, case, literal, select, update
+from sqlalchemy import Row, Select, Update, and_, bindparam, case, select, update
 
 from gateway.storage.columns import UtcTime, new_id
 from gateway.storage.engine import AsyncConnection, among
+from gateway.storage.prepared import one_of, prepared
 from gateway.storage.tables import people
 from gateway.storage.wanted import wanted
 from gateway_schemas.base import FieldValue
@@ -114,8 +115,13 @@ async def by_ids(conn: AsyncConnection, ids: Collection[str]) -> dict[str, Perso
     """Return people by id; unknown ids are left out."""
     if not ids:
         return {}
-    found = await conn.execute(select(*COLUMNS).where(among(conn, people.c.id, ids)))
+    found = await conn.execute(_by_ids(conn), {"ids": list(ids)})
     return {row.id: row for row in map(row_of, found)}
+
+
+@prepared
+def _by_ids(dialect: str) -> Select[Any]:
+    return select(*COLUMNS).where(one_of(dialect, people.c.id, "ids"))
 
 
 async def by_id(conn: AsyncConnection, person_id: str) -> PersonRow | None:
@@ -202,15 +208,22 @@ async def set_crm(
     unless: Iterable[CrmState] = (),
 ) -> None:
     """Say how people stand with the CRM, and why; ``crm_since`` moves only when the state does."""
-    await conn.execute(
+    said = {"new_crm": crm, "cause": cause, "note": note, "at": now, "ids": list(ids), "unless": list(unless)}
+    await conn.execute(_set_crm(conn), said)
+
+
+@prepared
+def _set_crm(dialect: str) -> Update:
+    crm, at = bindparam("new_crm", type_=people.c.crm.type), bindparam("at", type_=UtcTime)
+    return (
         update(people)
-        .where(among(conn, people.c.id, ids), people.c.crm.not_in(list(unless)))
+        .where(one_of(dialect, people.c.id, "ids"), people.c.crm.not_in(bindparam("unless", expanding=True)))
         .values(
             crm=crm,
-            crm_cause=cause,
-            crm_note=note,
-            crm_since=case((people.c.crm == crm, people.c.crm_since), else_=literal(now, UtcTime)),
-            updated_at=now,
+            crm_cause=bindparam("cause", type_=people.c.crm_cause.type),
+            crm_note=bindparam("note", type_=people.c.crm_note.type),
+            crm_since=case((people.c.crm == crm, people.c.crm_since), else_=at),
+            updated_at=at,
         )
     )
 

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import and_, delete, exists, literal, select, text, update
+from sqlalchemy import Executable, and_, bindparam, delete, exists, literal, select, text, update
 
 from gateway.storage.connections import lane_of
 from gateway.storage.engine import AsyncConnection, among, insert
+from gateway.storage.prepared import insert_into, prepared
 from gateway.storage.tables import accounts, connections, pushes, setups, tasks
 from gateway.storage.wanted import wanted
 from gateway_schemas.base import FieldValue
@@ -171,37 +172,42 @@ async def sent(conn: AsyncConnection, person_ids: Collection[str], connection_id
     }
 
 
+_GET = (
+    select(*(pushes.c[name] for name in PushRow.__struct_fields__))
+    .join_from(pushes, connections, connections.c.id == pushes.c.connection_id)
+    .where(
+        pushes.c.person_id == bindparam("person"),
+        connections.c.integration == bindparam("integration"),
+        connections.c.identity == bindparam("identity"),
+    )
+    .order_by(pushes.c.frozen_at.desc())
+    .limit(1)
+)
+
+
 async def freeze(
     conn: AsyncConnection, person_id: str, connection_id: str, setup_id: str, frozen: Frozen, now: datetime
 ) -> None:
     """Store what a push sends; what was frozen first stays."""
-    statement = insert(conn, pushes).values(
-        person_id=person_id, connection_id=connection_id, setup_id=setup_id, frozen=frozen, frozen_at=now
-    )
+    row = {"person_id": person_id, "connection_id": connection_id, "setup_id": setup_id}
+    await conn.execute(_freeze(conn), [{**row, "frozen": frozen, "frozen_at": now}])
+
+
+@prepared
+def _freeze(dialect: str) -> Executable:
+    statement = insert_into(dialect, pushes)
     new = statement.excluded
-    await conn.execute(
-        statement.on_conflict_do_update(
-            index_elements=[pushes.c.person_id, pushes.c.connection_id],
-            set_={"frozen": new.frozen, "frozen_at": new.frozen_at, "setup_id": new.setup_id},
-            where=pushes.c.frozen.is_(None),
-        )
+    return statement.on_conflict_do_update(
+        index_elements=[pushes.c.person_id, pushes.c.connection_id],
+        set_={"frozen": new.frozen, "frozen_at": new.frozen_at, "setup_id": new.setup_id},
+        where=pushes.c.frozen.is_(None),
     )
 
 
 async def get(conn: AsyncConnection, person_id: str, integration: str, identity: str) -> PushRow | None:
     """Return the push of a person to a vendor tenant, by whichever of the account's connections to it."""
-    statement = (
-        select(*(pushes.c[name] for name in PushRow.__struct_fields__))
-        .join_from(pushes, connections, connections.c.id == pushes.c.connection_id)
-        .where(
-            pushes.c.person_id == person_id,
-            connections.c.integration == integration,
-            connections.c.identity == identity,
-        )
-        .order_by(pushes.c.frozen_at.desc())
-        .limit(1)
-    )
-    row = (await conn.execute(statement)).one_or_none()
+    place = {"person": person_id, "integration": integration, "identity": identity}
+    row = (await conn.execute(_GET, place)).one_or_none()
     return None if row is None else msgspec.convert(dict(zip(PushRow.__struct_fields__, row, strict=True)), PushRow)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import (
     ColumnElement,
+    Executable,
     and_,
     bindparam,
     delete,
@@ -25,8 +26,9 @@ from sqlalchemy import (
 )
 
 from gateway.storage.columns import Json, UtcTime, new_id
-from gateway.storage.engine import AsyncConnection, among, insert, now_micros
+from gateway.storage.engine import AsyncConnection, among, now_micros, now_parameter
 from gateway.storage.lanes import AVAILABLE, PARKED, PRIORITIES, create_lanes
+from gateway.storage.prepared import insert_into, now_of, prepared
 from gateway.storage.tables import attempts, tasks
 from gateway.storage.writer import touch
 
@@ -128,6 +130,7 @@ async def insert_tasks(conn: AsyncConnection, new: Sequence[NewTask], now: datet
     if wrong := next((task for task in new if task.priority not in PRIORITIES), None):
         raise ValueError(f"priority {wrong.priority} of task kind {wrong.kind} is none of {PRIORITIES}")
     await create_lanes(conn, (task.lane for task in new))
+    at = now_parameter(conn)
     rows = [
         {
             "id": task.id,
@@ -141,16 +144,19 @@ async def insert_tasks(conn: AsyncConnection, new: Sequence[NewTask], now: datet
             "max_attempts": task.max_attempts,
             "created_at": now,
             "due": task.due_at,
+            "now": at,
         }
         for task in new
     ]
-    statement = insert(conn, tasks).values(
-        state="available", due_at=func.coalesce(bindparam("due", type_=UtcTime), now_micros(conn))
-    )
-    await conn.execute(
-        statement.on_conflict_do_nothing(index_elements=[tasks.c.unique_key], index_where=_WAITING), rows
-    )
+    await conn.execute(_insert(conn), rows)
     touch(conn, {task.lane for task in new})
+
+
+@prepared
+def _insert(dialect: str) -> Executable:
+    due_at = func.coalesce(bindparam("due", type_=UtcTime), now_of(dialect))
+    statement = insert_into(dialect, tasks).values(state="available", due_at=due_at)
+    return statement.on_conflict_do_nothing(index_elements=[tasks.c.unique_key], index_where=_WAITING)
 
 
 # --- parked and cancelled ----------------------------------------------------------------------------

@@ -8,9 +8,11 @@ import msgspec
 from sqlalchemy import select
 
 from gateway.storage.columns import new_ids
-from gateway.storage.engine import AsyncConnection, among, insert
+from gateway.storage.engine import AsyncConnection, among
 from gateway.storage.tables import timeline
 from gateway_schemas.person import TimelineEntry
+
+_INSERT = timeline.insert()
 
 
 class NewEntry(msgspec.Struct, frozen=True):
@@ -54,7 +56,7 @@ async def add(conn: AsyncConnection, entries: Sequence[NewEntry], now: datetime)
         # ids of one call are in order, so that they keep the order in which things happened
         for one, entry_id in zip(entries, new_ids("tml", len(entries)), strict=True)
     ]
-    await conn.execute(insert(conn, timeline), rows)
+    await conn.execute(_INSERT, rows)
 
 
 async def of_person(conn: AsyncConnection, person_id: str, limit: int = 1_000) -> list[TimelineEntry]:

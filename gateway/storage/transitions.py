@@ -10,11 +10,25 @@ from functools import cache
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import BigInteger, Text, TextClause, bindparam, literal, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Executable,
+    Select,
+    Text,
+    TextClause,
+    Update,
+    bindparam,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.storage.columns import Json
 from gateway.storage.engine import NOW, AsyncConnection, among, insert, now_micros, now_parameter
 from gateway.storage.lanes import PRIORITIES, RUNNING, SECOND, Lane, Lease, hold, owned
+from gateway.storage.prepared import insert_into, now_of, one_of, prepared
 from gateway.storage.tables import attempts, tasks
 from gateway.storage.tasks import TASK_COLUMNS, Task, supersede
 from gateway.storage.writer import touch
@@ -149,14 +163,22 @@ async def take(conn: AsyncConnection, items: Sequence[Take]) -> list[Taken]:
     ids = [task for item in items if (lane := standing.get(item.lease)) and lane.runs for task in item.ids]
     taken: dict[str, Task] = {}
     if ids:
-        rows = await conn.execute(
-            update(tasks)
-            .where(among(conn, tasks.c.id, ids), tasks.c.state == "available")
-            .values(state="running", attempt=tasks.c.attempt + 1, started_at=now_micros(conn))
-            .returning(*TASK_COLUMNS)
-        )
+        rows = await conn.execute(_take(conn), {"ids": ids, "now": now_parameter(conn)})
         taken = {row.id: Task(*row) for row in rows}
     return [Taken(standing.get(item.lease), [taken[task] for task in item.ids if task in taken]) for item in items]
+
+
+@prepared
+def _take(dialect: str) -> ReturningUpdate[Any]:
+    return (
+        update(tasks)
+        .where(one_of(dialect, tasks.c.id, "ids"), tasks.c.state == "available")
+        .values(state="running", attempt=tasks.c.attempt + 1, started_at=now_of(dialect))
+        .returning(*TASK_COLUMNS)
+    )
+
+
+_SAVE_STEPS = update(tasks).where(tasks.c.id == bindparam("task")).values(steps=bindparam("new_steps", type_=Json))
 
 
 async def save_steps(conn: AsyncConnection, items: Sequence[Steps]) -> list[bool]:
@@ -169,10 +191,7 @@ async def save_steps(conn: AsyncConnection, items: Sequence[Steps]) -> list[bool
         if item.apply is not None:
             await item.apply(conn)
     if kept:
-        await conn.execute(
-            update(tasks).where(tasks.c.id == bindparam("task")).values(steps=bindparam("new_steps", type_=Json)),
-            [{"task": item.task_id, "new_steps": item.steps} for item in kept],
-        )
+        await conn.execute(_SAVE_STEPS, [{"task": item.task_id, "new_steps": item.steps} for item in kept])
     return saved
 
 
@@ -241,23 +260,33 @@ def _lost_seconds(tries: int, spread: Callable[[], float] = random.random) -> fl
 
 async def _running(conn: AsyncConnection, ids: Collection[str]) -> set[tuple[str, int]]:
     """Return which of these tasks are running, and in which attempt."""
-    running = select(tasks.c.id, tasks.c.attempt).where(among(conn, tasks.c.id, ids), tasks.c.state == "running")
-    return {(task, attempt) for task, attempt in await conn.execute(running)}
+    return {(task, attempt) for task, attempt in await conn.execute(_which_run(conn), {"ids": list(ids)})}
+
+
+@prepared
+def _which_run(dialect: str) -> Select[Any]:
+    return select(tasks.c.id, tasks.c.attempt).where(one_of(dialect, tasks.c.id, "ids"), tasks.c.state == "running")
 
 
 async def _end(conn: AsyncConnection, items: Sequence[Finish]) -> None:
-    ended = update(tasks).where(tasks.c.state == "running")
     if done := [item.task.id for item in items if item.state == "done"]:
-        await conn.execute(
-            ended.where(among(conn, tasks.c.id, done)).values(state="done", error=None, finished_at=now_micros(conn))
-        )
+        await conn.execute(_done(conn), {"ids": done, "now": now_parameter(conn)})
     if failed := [{"task": item.task.id, "why": item.error} for item in items if item.state == "failed"]:
         await conn.execute(
-            ended.where(tasks.c.id == bindparam("task")).values(
-                state="failed", error=bindparam("why", type_=Text), finished_at=now_micros(conn)
-            ),
+            update(tasks)
+            .where(tasks.c.state == "running", tasks.c.id == bindparam("task"))
+            .values(state="failed", error=bindparam("why", type_=Text), finished_at=now_micros(conn)),
             failed,
         )
+
+
+@prepared
+def _done(dialect: str) -> Update:
+    return (
+        update(tasks)
+        .where(tasks.c.state == "running", one_of(dialect, tasks.c.id, "ids"))
+        .values(state="done", error=None, finished_at=now_of(dialect))
+    )
 
 
 async def _park(conn: AsyncConnection, items: Sequence[Finish]) -> None:
@@ -302,10 +331,16 @@ async def _try_again(conn: AsyncConnection, items: Sequence[Finish]) -> None:
     touch(conn, {item.lease.lane for item in items if item.after_seconds <= 0 and item.hold_cause is None})
 
 
+@prepared
+def _note(dialect: str) -> Executable:
+    statement = insert_into(dialect, attempts)
+    return statement.on_conflict_do_nothing(index_elements=[attempts.c.task_id, attempts.c.number])
+
+
 async def _note_attempts(conn: AsyncConnection, items: Sequence[Finish]) -> None:
     if items:
         await conn.execute(
-            insert(conn, attempts).on_conflict_do_nothing(index_elements=[attempts.c.task_id, attempts.c.number]),
+            _note(conn),
             [
                 {
                     "task_id": item.task.id,

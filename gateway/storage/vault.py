@@ -38,6 +38,9 @@ def new_secret_key(key_id: str) -> str:
     return f"{key_id}:{base64.b64encode(randomness.token_bytes(32)).decode()}"
 
 
+_ALL = select(secrets.c.name, secrets.c.key_id, secrets.c.ciphertext).where(secrets.c.owner == bindparam("of"))
+
+
 class Vault:
     """Encrypts with the first key of the ring and decrypts with any.
 
@@ -117,8 +120,7 @@ class Vault:
 
     async def get_all(self, conn: AsyncConnection, owner: str) -> dict[str, str]:
         """Return all secrets of one owner by name."""
-        statement = select(secrets.c.name, secrets.c.key_id, secrets.c.ciphertext).where(secrets.c.owner == owner)
-        rows = await conn.execute(statement)
+        rows = await conn.execute(_ALL, {"of": owner})
         return {name: self._open(owner, name, key_id, ciphertext).decode() for name, key_id, ciphertext in rows}
 
     async def delete(self, conn: AsyncConnection, owner: str, name: str | None = None) -> None:
