@@ -45,6 +45,10 @@ fix:
 demo *args:
     uv run gateway demo {{ args }}
 
+# how fast it is against what bounds it, as one table; `just bench accept --pairs 3` measures a line
+bench *args:
+    uv run python -m bench {{ args }}
+
 # write an Alembic revision from the tables
 revision message:
     uv run python -m gateway.storage.migrate "{{ message }}"

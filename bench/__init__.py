@@ -1,0 +1,1 @@
+"""How fast the gateway is, measured against what bounds it: ``just bench``."""
