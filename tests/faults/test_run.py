@@ -1,7 +1,8 @@
 """A quick cut of the long run: real processes, SIGKILL under load, a vendor and a receiver that fail.
 
-``just faults`` does the same with 10,000 signups and 100 kills on each database. Here a run takes half a minute or more,
-most of it waiting for leases, settle times and back-offs; ``python -m tests.faults.run`` shows where a run stands.
+``just faults`` does the same with 10,000 signups and 100 kills on each database. Here a run takes half a minute or
+more, most of it waiting for leases, settle times and back-offs; ``python -m tests.faults.run`` shows where a run
+stands.
 """
 
 import msgspec
@@ -11,8 +12,6 @@ from .run import Options, run, shown
 
 SIGNUPS, KILLS = 20, 3
 QUICK = Times(lease=4, settle=6, feed=600, redelivery=0.02, retry=0.1)
-
-
 PROCESSES = {"sqlite": ("serve",), "postgresql": ("serve", "serve", "worker")}
 
 

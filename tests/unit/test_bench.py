@@ -29,10 +29,10 @@ def test_each_line_measures_something(line: str, tmp_path: Path):
 
 
 def test_an_unknown_line_is_named():
-    command = [sys.executable, "-m", "bench", "accpet"]
+    command = [sys.executable, "-m", "bench", "applause"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 2
-    assert "no line accpet; there is: accept, batches" in ran.stderr
+    assert "no line applause; there is: accept, batches" in ran.stderr
 
 
 def test_a_figure_meets_its_aim_from_the_right_side():
