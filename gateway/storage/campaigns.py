@@ -46,7 +46,8 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         accepts: Parameter of the qualification rule → values that count (*this or a later one*, written out).
-        labels: ``{key}:{value}`` → the vendor's label, for target options and parameters.
+        labels: ``{key}:{value}`` → the vendor's label: of chosen target options, and of all values that a parameter
+            offers, since what was seen instead is told by name.
         fields: Record kind → fields that the setup names; ``required`` where a push cannot do without a value.
         warnings: What was saved although it may disappoint.
     """

@@ -471,6 +471,14 @@ def test_what_counts_is_written_out(given, accepts):
     assert found.resolved.labels["pipeline:1"] == "Sales"
 
 
+def test_every_value_of_a_rule_has_its_name_and_not_only_those_that_count():
+    """What was seen instead is told by name: a deal passes stages that do not count."""
+    found = checked(qualification=rule(parameters={"pipeline": "1", "stage": "12"}))
+    assert found.resolved.accepts["stage"] == ["12"]
+    names = {key: label for key, label in found.resolved.labels.items() if key.startswith("stage:")}
+    assert names == {f"stage:{one.value}": one.label for one in STAGES if one.parent == "1"}
+
+
 def deals(**changes):
     """Return the manifest with a target that makes deals, which the stage trigger counts."""
     lead = MANIFEST.targets[1]

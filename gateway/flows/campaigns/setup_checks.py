@@ -261,11 +261,11 @@ class _Check:
             chosen = self._check_choice(path, parameter, trigger.parameters, rule.parameters)
             if chosen is None:
                 continue
-            counted = [chosen]
-            if parameter.ordered and rule.match == "or_later":
-                counted = or_later(chosen, self._siblings(parameter, trigger.parameters, rule.parameters))
+            siblings = self._siblings(parameter, trigger.parameters, rule.parameters)
+            counted = or_later(chosen, siblings) if parameter.ordered and rule.match == "or_later" else [chosen]
             self.accepts[parameter.key] = [option.value for option in counted]
-            self.labels |= {f"{parameter.key}:{option.value}": option.label for option in counted}
+            # not only those that count: what was seen instead is told by its name too
+            self.labels |= {f"{parameter.key}:{option.value}": option.label for option in siblings}
 
     def _check_sale_value(self) -> None:
         chosen = self.body.sale_value
