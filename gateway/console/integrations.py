@@ -11,7 +11,7 @@ from gateway.console.pages import Desk, path_of, redirect
 from gateway.errors import PROBLEMS, Refused
 from gateway.flows.connections import connect as flow
 from gateway.flows.connections import disconnect, installations, steps
-from gateway.flows.connections.connect_steps import shown, step_of
+from gateway.flows.connections.connect_steps import integration_of, shown, step_of
 from gateway.flows.connections.health import health_of
 from gateway.flows.refusals import meaning_of
 from gateway.plugins import Integration
@@ -289,22 +289,38 @@ async def end(desk: NamedDependency[Desk], connection: FromPath[str]) -> Respons
 @get("/a/{account:str}/settings/integrations/{integration:str}/switch")
 async def ask_to_switch(desk: NamedDependency[Desk], integration: FromPath[str]) -> Response[str]:
     """Say that one CRM can be connected at a time, and offer the switch."""
-    card = next((one for one in await cards(desk) if one.key == integration), None)
-    if card is None:
-        raise Refused("unknown_integration", f"No integration {integration!r} is installed here.")
+    manifest = _switchable(desk, integration)
     current = await _open_crm(desk)
     if current is None or current.integration == integration:
         return desk.go("settings", "integrations")
-    return desk.page("switch.html", card=card, row=current, current=_manifest(desk, current), states=STATES)
+    return desk.page("switch.html", to_manifest=manifest, row=current, current=_manifest(desk, current), states=STATES)
 
 
 @post("/a/{account:str}/settings/integrations/{integration:str}/switch")
 async def switch(desk: NamedDependency[Desk], integration: FromPath[str]) -> Response[str]:
-    """Disconnect the CRM that is connected, and begin with the other one."""
+    """Disconnect the CRM that the page spoke of, and begin with the other one.
+
+    What the new one needs is looked at first: nothing is disconnected for one that cannot be connected.
+    """
+    form = await desk.form()
+    _switchable(desk, integration)
     current = await _open_crm(desk)
-    if current is not None and current.integration != integration:
-        await disconnect.disconnect(desk.services, current, reason="switched")
+    if current is None or current.id != form.get("connection") or current.integration == integration:
+        return desk.go("settings", "integrations", said="already")
+    await disconnect.disconnect(desk.services, current, reason="switched")
     return await _begin(desk, integration)
+
+
+def _switchable(desk: Desk, key: str) -> Manifest:
+    """Return the manifest of a CRM that can be connected here.
+
+    Raises:
+        Refused: ``unknown_integration``, ``integration_unavailable``; ``not_supported`` for what is no CRM.
+    """
+    manifest = integration_of(desk.services, key).manifest
+    if manifest.category != "crm":
+        raise Refused("not_supported", f"{manifest.name} stands beside a CRM; it does not take its place. Connect it.")
+    return manifest
 
 
 async def _open_crm(desk: Desk) -> ConnectionRow | None:

@@ -1,5 +1,6 @@
 """Settings → Integrations from the manifest alone: staged connecting, switching, disconnecting, and what goes wrong."""
 
+import msgspec
 import pytest
 
 from .browsing import HOST_KEY
@@ -209,3 +210,39 @@ async def test_a_logo_is_a_picture_that_can_do_nothing(gateway, browser):
     assert answer.headers["content-type"].startswith("image/svg+xml")
     assert "sandbox" in answer.headers["content-security-policy"]
     assert (await browser.client.get("/console/logo/nothing")).status_code == 404
+
+
+# --- a switch that cannot be made ----------------------------------------------------------------------
+
+
+async def pages_of_switch(gateway, browser, key):
+    """Return the page that asks, with the form turned to another integration."""
+    page = await browser.go(f"{SETTINGS}/form/switch")
+    form = page.form("Disconnect Toy and connect Form")
+    form.action = f"{SETTINGS}/{key}/switch"
+    return form
+
+
+@pytest.mark.parametrize(("trouble", "status"), [("unknown", 404), ("automation", 409), ("not set up", 409)])
+async def test_a_switch_to_what_cannot_be_connected_leaves_the_crm_connected(gateway, browser, trouble, status):
+    connection = await gateway.connect("acme")
+    key = "nothing" if trouble == "unknown" else "form"
+    form = await pages_of_switch(gateway, browser, key)
+    toy = gateway.services.integrations.get("form")
+    if trouble == "automation":
+        toy.manifest = msgspec.structs.replace(toy.manifest, category="automation")
+    elif trouble == "not set up":
+        toy.settings_error = "GATEWAY_FORM_KEY is not set"
+    await browser.send(form, form.buttons[0][0], status)
+    assert (await gateway.connection(connection))["state"] == "active"
+    await browser.go(f"{SETTINGS}/{key}/switch", expect=status)
+
+
+async def test_a_switch_of_a_page_that_spoke_of_another_connection_does_nothing(gateway, browser):
+    await gateway.connect("acme")
+    form = await pages_of_switch(gateway, browser, "form")
+    await gateway.call("DELETE", f"/v1/connections/{form.value('connection')}")
+    again = await gateway.connect("acme")
+    page = await browser.send(form, form.buttons[0][0])
+    assert "That was done already." in page.text
+    assert (await gateway.connection(again))["state"] == "active"
