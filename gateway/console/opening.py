@@ -6,7 +6,7 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 
 from gateway.console import forms
-from gateway.console.pages import AnyRequest, Desk, html, path_of, redirect, refuse_strangers
+from gateway.console.pages import AnyRequest, Desk, find_sender, html, path_of, redirect, refuse_strangers
 from gateway.console.visitors import FRAMED, OPERATOR, SESSION, Visitor, cookie, find_visitor, in_frame
 from gateway.errors import PROBLEMS, Refused
 from gateway.flows import access, operators
@@ -99,9 +99,8 @@ async def sign_in(request: AnyRequest, services: NamedDependency[Services]) -> R
 @post("/sign-out")
 async def sign_out(request: AnyRequest, services: NamedDependency[Services]) -> Response[str]:
     """End the session of this page, here and everywhere."""
-    refuse_strangers(request, services)
     form = await forms.read(request)
-    visitor = await find_visitor(request, services, form.get("account") or None)
+    visitor = await find_sender(request, services, form.get("account") or None)
     if visitor.kind == "operator":
         await operators.sign_out(services, visitor.token)
     else:

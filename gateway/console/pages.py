@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException
 from gateway.console import assets, forms, proof
 from gateway.console.notices import NOTICES
 from gateway.console.texts import Texts
-from gateway.console.visitors import Visitor, find_visitor, in_frame
+from gateway.console.visitors import FRAME_HEADER, Visitor, find_visitor, in_frame
 from gateway.errors import Refused, not_found
 from gateway.flows import accounts
 from gateway.flows.refusals import meaning_of
@@ -100,7 +100,7 @@ def guarding(settings: Settings, form_targets: tuple[str, ...] = ()) -> dict[str
         "content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "permissions-policy": "camera=(), geolocation=(), microphone=()",
         "referrer-policy": "same-origin",
-        "vary": "cookie, sec-fetch-dest, hx-request",
+        "vary": f"cookie, sec-fetch-dest, hx-request, {FRAME_HEADER}",
         "x-content-type-options": "nosniff",
     }
 
@@ -201,11 +201,10 @@ async def find_desk(request: AnyRequest, services: Services) -> Desk:
         Unproven: A form was not sent by a page of this session.
     """
     account_id = request.path_params.get("account")
-    if request.method not in SAFE:
-        await _keep_typed(request, services)
-    visitor = await find_visitor(request, services, account_id, operator=account_id is None)
-    if request.method not in SAFE:
-        await _check_proof(request, services, visitor)
+    if request.method in SAFE:
+        visitor = await find_visitor(request, services, account_id, operator=account_id is None)
+    else:
+        visitor = await find_sender(request, services, account_id, operator=account_id is None)
     account = None
     if account_id is not None:
         if not visitor.sees(account_id):
@@ -228,11 +227,22 @@ class Unproven(Exception):
         self.token = token
 
 
-async def _check_proof(request: AnyRequest, services: Services, visitor: Visitor) -> None:
+async def find_sender(
+    request: AnyRequest, services: Services, account_id: str | None, *, operator: bool = False
+) -> Visitor:
+    """Return who sent a form: the session, of those in this browser, whose page it stood on.
+
+    Raises:
+        Refused: ``unauthenticated``; ``forbidden_origin``.
+        Unproven: None of the sessions that fit made this form.
+    """
+    await _keep_typed(request, services)
     refuse_strangers(request, services)
-    form = await forms.read(request)
-    if not proof.fits(visitor.token, form.get(proof.FIELD)):
+    given = (await forms.read(request)).get(proof.FIELD)
+    visitor = await find_visitor(request, services, account_id, operator=operator, proof=given)
+    if not proof.fits(visitor.token, given):
         raise Unproven(proof.token_for(visitor.token))
+    return visitor
 
 
 def refuse_strangers(request: AnyRequest, services: Services) -> None:

@@ -12,12 +12,17 @@ from urllib.parse import urlsplit
 
 from litestar import Request
 
+from gateway.console.proof import fits
 from gateway.errors import Refused
 from gateway.flows import access, operators
 from gateway.flows.services import Services
 from gateway.settings import Settings
 
 SESSION, FRAMED, OPERATOR = "gateway_session", "gateway_framed", "gateway_operator"
+FRAME_HEADER = "gateway-framed"
+"""Sent by htmx from pages in a frame: of a request by a script the browser does not say where the page stands."""
+
+_FRAMES = frozenset({"iframe", "frame", "embed", "object"})
 MAX_AGE = round(access.SESSION_LIFE.total_seconds())
 AnyRequest = Request[Any, Any, Any]
 
@@ -45,15 +50,18 @@ class Visitor:
 
 
 async def find_visitor(
-    request: AnyRequest, services: Services, account_id: str | None, *, operator: bool = False
+    request: AnyRequest, services: Services, account_id: str | None, *, operator: bool = False, proof: str | None = None
 ) -> Visitor:
     """Return who looks; of several sessions in one browser the one that fits the account of the page.
+
+    A form was made by a page of one session, and belongs to that one, whichever others this browser has now.
 
     Args:
         request: With the cookies.
         services: The process's services.
         account_id: Whose page it is; ``None``: nobody's alone.
         operator: The page is for operators.
+        proof: What a form brought as proof of its session.
 
     Raises:
         Refused: ``unauthenticated`` when there is no session or it has ended.
@@ -66,12 +74,14 @@ async def find_visitor(
         for one in found
         if (account_id is None or one.sees(account_id)) and (one.kind == "operator" or not operator)
     ]
+    if proof is not None:
+        fitting.sort(key=lambda one: not fits(one.token, proof))
     return (fitting or found)[0]
 
 
 async def _visitors(request: AnyRequest, services: Services) -> AsyncIterator[Visitor]:
     for name, token in _tokens(request, services.settings):
-        framed = name == FRAMED
+        framed = name == FRAMED or in_frame(request)
         if name == OPERATOR:
             if await operators.is_operator(services, token):
                 yield Visitor("operator", None, token, framed, name)
@@ -90,8 +100,8 @@ def _tokens(request: AnyRequest, settings: Settings) -> Iterator[tuple[str, str]
 
 
 def in_frame(request: AnyRequest) -> bool:
-    """Say whether the browser shows the answer in a frame; browsers say so themselves."""
-    return request.headers.get("sec-fetch-dest") in ("iframe", "frame", "embed", "object")
+    """Say whether the browser shows the answer in a frame; browsers say so themselves, and for htmx the page does."""
+    return request.headers.get("sec-fetch-dest") in _FRAMES or request.headers.get(FRAME_HEADER) == "true"
 
 
 # --- cookies -------------------------------------------------------------------------------------------

@@ -211,3 +211,65 @@ async def test_an_accounts_session_sees_no_operators_page(gateway, browser):
 async def test_a_path_that_is_none_says_so(gateway, browser):
     page = await browser.go("/console/nowhere/at/all", expect=404)
     assert "There is no such page" in page.text
+
+
+# --- several sessions in one browser -------------------------------------------------------------------
+
+
+async def signed_in(browser):
+    await browser.go("/console/sign-in")
+    await browser.press("Sign in", secret__key=HOST_KEY)
+    return browser
+
+
+@pytest.fixture
+async def both(gateway, new_browser):
+    """A browser with a session of ``acme`` and, beside it, an operator's."""
+    return await signed_in(await opened(gateway, new_browser()))
+
+
+async def test_an_operator_signs_out_of_the_operators_session_and_of_no_other(gateway, both):
+    await both.go("/console/accounts")
+    page = await both.press("Sign out")
+    assert page.has_button("Sign out") is False
+    await both.go("/console/accounts", expect=403)  # the account's session goes on
+    await both.go("/console/a/acme/campaigns")
+
+
+async def test_a_page_of_an_account_signs_out_of_its_own_session(gateway, both):
+    await both.go("/console/a/acme/campaigns")
+    await both.press("Sign out")
+    await both.go("/console/accounts")
+
+
+@pytest.mark.parametrize("token", ["", "A" * 88])
+async def test_signing_out_takes_the_proof_of_the_session(gateway, browser, token):
+    await browser.go("/console/a/acme/campaigns")
+    await browser.press("Sign out", expect=409, csrf=token)
+    await browser.press("Send again")
+    await browser.go("/console/a/acme/campaigns", expect=401)
+
+
+async def test_an_operator_with_an_accounts_session_beside_it_can_approve(gateway, both):
+    started = await gateway.begin(integration="form")
+    await gateway.call("POST", f"/v1/connections/{started['id']}/steps/tenant", {"values": {"tenant": "77"}})
+    await both.go("/console/accounts")
+    page = await both.press("Approve")
+    assert "Approved." in page.text
+
+
+async def test_a_frame_beside_a_window_of_the_same_account_sends_its_forms_by_htmx(gateway, new_browser):
+    window = await opened(gateway, new_browser())
+    frame = new_browser(dest="iframe")
+    frame.client.cookies = window.client.cookies
+    await opened(gateway, frame)
+    page = await frame.go("/console/a/acme/settings/integrations")
+    assert 'hx-headers=\'{"Gateway-Framed":"true"}\'' in page.answer.text
+    frame.dest = "empty"  # as a script's request
+    form = next(one for one in page.forms if one.action.endswith("/toy/connect"))
+    page = await frame.send(form, "Connect")
+    assert page.link("Continue to Toy")
+    by_script = {"gateway-framed": "true", "hx-request": "true"}
+    part = await frame.go("/console/a/acme/settings/integrations", **by_script)
+    page = await frame.send(next(one for one in part.forms if one.action.endswith("/toy/connect")), "Continue")
+    assert page.link("Continue to Toy")
