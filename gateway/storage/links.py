@@ -177,6 +177,35 @@ async def mark_gone(conn: AsyncConnection, connection_id: str, refs: Collection[
     )
 
 
+async def part(
+    conn: AsyncConnection, connection_id: str, record_kind: str, pairs: Collection[tuple[str, str]], now: datetime
+) -> None:
+    """Remember that records are no longer these people's; whoever else is linked to them stays so.
+
+    Args:
+        conn: The writer's connection.
+        connection_id: Where the records are.
+        record_kind: Their kind.
+        pairs: Record ids, each with the person it no longer belongs to.
+        now: The time.
+    """
+    if not pairs:
+        return
+    given = wanted(conn, ("record", "person"), sorted(pairs))
+    same = and_(links.c.record_id == given.c.record, links.c.person_id == given.c.person)
+    await conn.execute(
+        update(links)
+        .where(
+            links.c.connection_id == connection_id,
+            links.c.record_kind == record_kind,
+            links.c.gone_at.is_(None),
+            among(conn, links.c.person_id, sorted({person for _, person in pairs})),
+            exists(select(1).select_from(given).where(same)),
+        )
+        .values(gone_at=now)
+    )
+
+
 async def adopt(
     conn: AsyncConnection, account_id: str, integration: str, identity: str, new_connection_id: str
 ) -> None:

@@ -36,6 +36,13 @@ EVENT_PEOPLE = 100
 """People of one ``contacts.imported``."""
 
 GONE = frozenset({"deleted", "merged"})
+"""Reasons for which a record itself is gone, for everybody."""
+
+WENT = {
+    "deleted": "was deleted in the CRM",
+    "merged": "was merged into another one in the CRM",
+    "left_selection": "left the selection of the contact sync, or is not in the CRM any more",
+}
 
 
 class Imported(msgspec.Struct, frozen=True):
@@ -246,8 +253,9 @@ class _Planner:
     def _lose(self, row: ContactRow, reason: str) -> None:
         if row.person_id is not None and self.held_by.get(row.person_id) == row.record_id:
             del self.held_by[row.person_id]
-        self.plan.gone.append(row)
-        self._put(row, ContactRow(row.record_id, row.person_id, "gone", reason, self.sync.walk))
+        gone = ContactRow(row.record_id, row.person_id, "gone", reason, self.sync.walk)
+        self.plan.gone.append(gone)
+        self._put(row, gone)
 
     def _meet(self, row: ContactRow | None) -> None:
         if row is not None and row.walk != self.sync.walk:
@@ -333,11 +341,24 @@ def counted(sync: SyncRow, counts: Counter[str]) -> dict[str, Any]:
 
 
 async def lose(conn: AsyncConnection, sync: SyncRow, kind: str, rows: Sequence[ContactRow], now: datetime) -> None:
-    """Mark the CRM link of contacts that are not there any more as gone; their referrers and links stay."""
+    """Mark the CRM link of contacts that are not there any more as gone; their referrers and links stay.
+
+    Who else is linked to a record (somebody referred, a referrer of another campaign) loses it only when the record
+    itself is gone: what leaves a sync's selection is still in the CRM.
+
+    Args:
+        conn: The writer's connection.
+        sync: The sync.
+        kind: The kind of its records.
+        rows: The contacts as they stand now, each with its reason.
+        now: The time.
+    """
     if not rows:
         return
-    refs = {RecordRef(kind=kind, id=row.record_id) for row in rows}
+    refs = {RecordRef(kind=kind, id=row.record_id) for row in rows if row.reason in GONE}
     await links.mark_gone(conn, sync.connection_id, refs, now)
+    left_it = {(row.record_id, row.person_id) for row in rows if row.reason not in GONE and row.person_id is not None}
+    await links.part(conn, sync.connection_id, kind, left_it, now)
     losing = sorted({row.person_id for row in rows if row.person_id is not None})
     left = await links.of_people(conn, losing)
     without = [person for person, some in left.items() if not any(one.gone_at is None for one in some)]
@@ -348,7 +369,7 @@ async def lose(conn: AsyncConnection, sync: SyncRow, kind: str, rows: Sequence[C
             row.person_id,
             sync.account_id,
             "record.gone",
-            f"{kind.capitalize()} {row.record_id} was deleted in the CRM or left the selection of the contact sync; "
+            f"{kind.capitalize()} {row.record_id} {WENT.get(row.reason or '', WENT['left_selection'])}; "
             "the referral link stays.",
             {"record": RecordRef(kind=kind, id=row.record_id), "sync": sync.id},
         )

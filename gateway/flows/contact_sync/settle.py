@@ -101,12 +101,9 @@ class FindMissing:
             batch = await sync_contacts.not_met(conn, row.id, args["walk"], after=args["after"], limit=BATCH)
             imported = [one for one in batch if one.state == "imported"]
             await sync_contacts.forget(conn, row.id, [one.record_id for one in batch if one.state == "skipped"])
-            await sync_contacts.put(
-                conn,
-                row.id,
-                [ContactRow(one.record_id, one.person_id, "gone", "left_selection", one.walk) for one in imported],
-            )
-            await lose(conn, row, kind, imported, now)
+            gone = [ContactRow(one.record_id, one.person_id, "gone", "left_selection", one.walk) for one in imported]
+            await sync_contacts.put(conn, row.id, gone)
+            await lose(conn, row, kind, gone, now)
             counts = Counter({"imported": -len(imported), "gone": len(imported)})
             counts["to_write"] -= sum(one.to_write for one in imported)
             counts.update({f"skipped:{one.reason}": 0 for one in batch})
