@@ -238,8 +238,9 @@ class FindsContacts(Protocol):
     async def find_contacts(self, connection: Connection, email: str) -> list[RecordRef]:
         """Return the contacts with this e-mail by the vendor's own search; asked before a signup's first write.
 
-        For vendors with a contact index: what the search finds counts beside the index, and while the index is being
-        built an answer lets the signup go. It becomes ``push.existing``.
+        For vendors with a contact index: what the search finds counts beside the index and becomes ``push.existing``.
+        While the index is being built, a signup that the search finds waits no longer; an empty answer does not count
+        as "no contact", since a search may lag behind the records, and leaves the signup waiting.
 
         Args:
             connection: An active connection.

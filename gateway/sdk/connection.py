@@ -103,8 +103,8 @@ class Push:
         known: Records that we already know for this e-mail on this connection, newest first.
         existing: Vendor contacts with this e-mail, oldest first, as they were before the first write: from the contact
             index and ``find_contacts`` (vendors without a search by e-mail).
-        existing_complete: There were no others: the index was complete, or ``find_contacts`` answered. Else the signup
-            waited for as long as it may, and the timeline says that nobody could check.
+        existing_complete: The index was complete, or ``find_contacts`` found some. Else the signup waited for as long
+            as it may, and the timeline says that nobody could check.
         once: Runs a step at most once.
     """
 

@@ -133,7 +133,7 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         existing: Contacts with this e-mail that were there before the first write; null: not asked for.
-        existing_complete: There were no others.
+        existing_complete: The index was complete, or the vendor's search found some.
     """
 
     reference: str

@@ -136,6 +136,7 @@ class Booked:
         self.changes: list[RecordChange] = []  # the feed of bookings and jobs
         self.asks_customers = False  # whether an existing customer is named as a record
         self.searchable: bool | None = None  # null: the plugin has no search; false: this account may not use it
+        self.unsearched: set[str] = set()  # contacts that the search does not know, though the feed does
         self.errors: dict[str, list[Exception]] = {}
         self.calls: list[tuple[str, Any]] = []
         self.manifest = MANIFEST
@@ -281,7 +282,8 @@ def plugin(crm: Booked) -> Integration:  # noqa: C901 - one small function a hoo
         if not crm.searchable:
             raise NotSupported("the tenant does not allow it")
         newest = {one.id: one for one in crm.contacts}
-        return [RecordRef(kind="contact", id=one.id) for one in newest.values() if email in (one.emails or ())]
+        hits = [one for one in newest.values() if email in (one.emails or ()) and one.id not in crm.unsearched]
+        return [RecordRef(kind="contact", id=one.id) for one in hits]
 
     def verify_app_call(settings, request):
         if request.headers.get("x-app") != "proof":

@@ -160,18 +160,47 @@ async def test_a_setting_of_zero_hours_waits_for_nothing(open_process, crm):
     assert "Not checked" in await office.said(person)
 
 
-async def test_where_the_vendors_own_search_answers_nobody_waits(open_process, crm):
+async def test_whom_the_vendors_own_search_finds_waits_for_no_index(open_process, crm):
     crm.searchable = True
     office = await open_process()
     crm.customer(5, "friend@example.com")
     await office.connected()
     await office.ready()
     crm.errors["contacts"] = [RetryLater("down", after_seconds=3_600, lane_wide=False)]
+    person = await office.signup()
+    await office.drain()
+    assert (await office.person(person))["crm_cause"] == "existing_contact"
+
+
+async def test_an_empty_answer_of_the_search_settles_nothing_before_the_index_is_complete(open_process, crm):
+    crm.searchable = True
+    office = await open_process()
+    crm.customer(5, "friend@example.com")
+    crm.unsearched = {"5"}  # a contact that the vendor's search does not know
+    await office.connected()
+    await office.ready()
+    crm.errors["contacts"] = [RetryLater("down", after_seconds=600, lane_wide=False)]
     there, new = await office.signup(), await office.signup("new@example.com")
     await office.drain()
+    for person in (there, new):
+        assert (await office.person(person))["crm_cause"] == "contact_index"
+    await office.later(minutes=11)
     assert (await office.person(there))["crm_cause"] == "existing_contact"
-    assert (await office.person(new))["crm"] == "linked"
-    assert "Not checked" not in await office.said(new)
+    assert (await office.person(new))["records"][0]["ref"]["kind"] == "booking"
+    assert len(crm.bookings) == 1
+
+
+async def test_a_push_that_waited_long_enough_says_that_an_empty_search_was_no_check(open_process, crm):
+    crm.searchable = True
+    office = await open_process(contact_index_hours=0)
+    await office.connected()
+    await office.ready()
+    crm.errors["contacts"] = [RetryLater("down", after_seconds=3_600, lane_wide=False)]
+    person = await office.signup()
+    await office.drain()
+    assert "Not checked" in await office.said(person)
+    push = next(about for what, about in crm.calls if what == "create")
+    assert (push.existing, push.existing_complete) == ((), False)
 
 
 async def test_a_search_that_the_account_may_not_use_falls_back_to_the_index_and_is_not_asked_each_time(

@@ -2,7 +2,8 @@
 
 Asked once, before the first write, and frozen with the values: a contact that the CRM makes of our own booking in
 between must not turn a push that has begun into *already a contact*. Until the index is complete a push waits, unless
-the search answers; not for longer than ``settings.contact_index_hours``, and then it says that nobody checked.
+the search finds somebody; not for longer than ``settings.contact_index_hours``, and then it says that nobody checked.
+An empty answer of the search settles nothing: it may lag, and need not know every contact that a feed tells of.
 """
 
 import time
@@ -40,7 +41,7 @@ class Existing(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         refs: Those that are there, oldest first.
-        complete: There are no others: the vendor's own search answered, or the index is complete.
+        complete: Nothing is left to wait for: the vendor's own search found some, or the index is complete.
         index: The index as it stands; null where there is none.
     """
 
@@ -75,7 +76,7 @@ async def look(
     needed = bool(walking.feeds_of(manifest))
     searched = await _search(integration, connection, email, run)
     if not needed:
-        return Existing(refs=searched or [])
+        return Existing(refs=searched)
     async with services.database.read() as conn:
         index = await contact_index.find(conn, row)
         found = (
@@ -85,29 +86,28 @@ async def look(
         )
     known = [RecordRef(kind=manifest.contact_kind, id=record_id) for record_id in found]
     return Existing(
-        refs=list(dict.fromkeys([*known, *(searched or ())])),
-        complete=searched is not None or walking.is_complete(manifest, index),
+        refs=list(dict.fromkeys([*known, *searched])),
+        complete=bool(searched) or walking.is_complete(manifest, index),
         index=index,
     )
 
 
-async def _search(
-    integration: Integration, connection: Connection, email: str, run: TaskRun | None
-) -> list[RecordRef] | None:
-    """Ask the vendor's own search; ``None`` where there is none, or this account may not use it."""
+async def _search(integration: Integration, connection: Connection, email: str, run: TaskRun | None) -> list[RecordRef]:
+    """Ask the vendor's own search; nothing is found where there is none, or this account may not use it."""
     if not integration.has("find_contacts"):
-        return None
+        return []
     closed = f"search_closed:{connection.id}"
     if run is not None and time.monotonic() < run.lane_memory.get(closed, 0.0):
-        return None
+        return []
     try:
-        return await integration.call(
+        found: list[RecordRef] = await integration.call(
             integration.hooks.find_contacts(connection=connection, email=email), timeout_seconds=SEARCH_SECONDS
         )
     except (NotSupported, Rejected):  # a 403 that the plugin does not read itself is a refusal too
         if run is not None:
             run.lane_memory[closed] = time.monotonic() + CLOSED_SECONDS
-        return None
+        return []
+    return found
 
 
 # --- waiting ----------------------------------------------------------------------------------------
