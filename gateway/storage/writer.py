@@ -1,8 +1,8 @@
 """Commit the writes of a process together: all that waits goes into one transaction, each caller gets its answer.
 
 A commit costs a disk flush, whatever is in it. So there is one writer and one connection for it; requests append and
-wait, the writer takes all that wait, and under load hundreds of signups share one flush. There is no artificial delay:
-a lone request is committed at once.
+wait, the writer takes all that wait (up to ``TOGETHER``), and under load a hundred signups share one flush. There is no
+artificial delay: a lone request is committed at once.
 """
 
 import asyncio
@@ -25,6 +25,12 @@ Flow = Callable[[AsyncConnection, list[Any]], Awaitable[Sequence[Any]]]
 """Writes a list of items in one transaction and returns one answer an item."""
 
 log = structlog.get_logger(__name__)
+
+TOGETHER = 200
+"""Requests in one transaction at most: more would save next to nothing, and a renewal of leases waits for its end.
+
+A process may end hundreds of tasks at once, each with a dozen statements of its flow.
+"""
 
 REPEATS = 3
 """How often a transaction is run again that lost a deadlock or found its connection closed."""
@@ -146,16 +152,19 @@ class Writer:
                 if self._closing:
                     return
         finally:
-            for request in [*self._take_waiting(), *self._take_waiting()]:  # urgent ones first, then the others
-                request.refuse(StorageUnavailable("the writer of this process ended"))
+            while left := self._take_waiting():
+                for request in left:
+                    request.refuse(StorageUnavailable("the writer of this process ended"))
 
     def _take_waiting(self) -> "list[_Request]":
-        """Take what is urgent, or else all that waits; a caller that went away is left out."""
-        taken, self._urgent = self._urgent, []
-        if urgent := [request for request in taken if not request.answer.done()]:
+        """Take what is urgent, or else what has waited longest; a caller that went away is left out."""
+        urgent, self._urgent = [request for request in self._urgent if not request.answer.done()], []
+        if urgent:
             return urgent
-        taken, self._requests, self._waiting_items = self._requests, [], 0
-        return [request for request in taken if not request.answer.done()]
+        waiting = [request for request in self._requests if not request.answer.done()]
+        taken, self._requests = waiting[:TOGETHER], waiting[TOGETHER:]
+        self._waiting_items = sum(len(request.items) for request in self._requests)
+        return taken
 
     async def _commit(self, batch: "list[_Request]") -> None:
         """Commit a batch together; if that fails, halve it until only the bad requests see their errors."""

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, insert, select, text
 
 from gateway.sdk.clock import Clock
-from gateway.storage import engine
+from gateway.storage import engine, writer
 from gateway.storage.engine import Database
 from gateway.storage.tables import lanes
 from gateway.storage.writer import Overloaded, StorageUnavailable, touch
@@ -156,6 +156,22 @@ async def test_what_is_urgent_goes_before_all_that_waits(database: Database):
     assert await stored(database) == {"now"}, "committed, and what waited longer is still under way"
     waiting.let_go.set()
     await waiting.job
+
+
+async def test_a_transaction_takes_so_many_requests_that_urgent_ones_need_not_wait_for_long(
+    database: Database, monkeypatch
+):
+    monkeypatch.setattr(writer, "TOGETHER", 2)
+    blocked, flow = Blocked(database), Flow()
+    await blocked.inside.wait()
+    requests = [asyncio.create_task(database.writer.submit(flow, [name])) for name in "abcdefg"]
+    await asyncio.sleep(0)
+    requests[2].cancel()
+    requests[3].cancel()
+    blocked.let_go.set()
+    await asyncio.gather(*requests, return_exceptions=True)
+    assert flow.calls == [["a", "b"], ["e", "f"], ["g"]]
+    assert database.writer._waiting_items == 0
 
 
 async def test_an_urgent_caller_that_left_keeps_nobody_waiting(database: Database):
