@@ -108,7 +108,7 @@ class Pipedrive:
         page = await browser.get(f"{next_step['url']}&decision=allow&user_id={demo.admin.id}")
         back = await browser.get(page.headers["location"])
         if back.is_error:
-            raise RuntimeError(f"the gateway refused the authorisation: {back.text}")
+            raise RuntimeError(f"the gateway refused the authorisation: {back.status_code} {back.text}")
 
     def setups(self) -> dict[str, dict[str, Any]]:
         return {

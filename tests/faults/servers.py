@@ -57,7 +57,7 @@ class Front:
 
     def __init__(self, urls: Callable[[], list[str]]) -> None:
         self._urls = urls
-        self._client = httpx.AsyncClient(timeout=15, trust_env=False)
+        self._client = httpx.AsyncClient(timeout=60, trust_env=False)  # a busy machine is no fault of the gateway
         self._turn = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

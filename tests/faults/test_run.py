@@ -1,8 +1,7 @@
 """A quick cut of the long run: real processes, SIGKILL under load, a vendor and a receiver that fail.
 
-``just faults`` does the same with 10,000 signups and 100 kills on each database. Here a run takes half a minute or
-more, most of it waiting for leases, settle times and back-offs; ``python -m tests.faults.run`` shows where a run
-stands.
+``just faults`` does the same with 10,000 signups and 100 kills on each database. Here it takes half a minute or more:
+it waits for leases, settle times and back-offs. ``python -m tests.faults.run`` shows where a run stands.
 """
 
 import msgspec
