@@ -38,6 +38,9 @@ PROBLEMS: dict[str, ProblemKind] = {
     "session_changed": ProblemKind(
         409, "This page belongs to another session", "Nothing was done yet. What you typed is kept: send it again."
     ),
+    "changed_meanwhile": ProblemKind(
+        409, "Somebody saved this in the meantime", "Nothing was saved. Look at what is saved now, then save again."
+    ),
     "not_found": ProblemKind(
         404, "There is no such resource", "Check the id. A resource of another account is not there for you."
     ),

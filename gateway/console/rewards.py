@@ -20,7 +20,8 @@ from gateway.flows.campaigns.vendor_lists import Reader
 from gateway.flows.refusals import meaning_of
 from gateway.flows.rewards import rewards
 from gateway.sdk.errors import PluginError
-from gateway_schemas.campaign import Campaign, CampaignInput, RewardRule, SaleValueSource
+from gateway.storage.campaigns import mark_of
+from gateway_schemas.campaign import Campaign, RewardRule, SaleValueSource
 from gateway_schemas.records import Field
 
 PATH = "/a/{account:str}/campaigns/{campaign:str}/rewards"
@@ -41,18 +42,21 @@ async def save_rewards(desk: NamedDependency[Desk], campaign: FromPath[str]) -> 
     found = await flow.find(desk.services, desk.account_id, campaign)
     typed = _rules(form)
     if form.get("action") == "add":
-        return await _page(desk, found, typed, None, spare=SPARE + 1)
+        return await _page(desk, found, typed, None, spare=SPARE + 1, seen=form.get("seen"))
     try:
         rules = [_rule(one) for one in typed]
-        given = CampaignInput(
-            name=found.name, state=found.state, fields=found.fields, link_template=found.link_template, rewards=rules
-        )
-        await flow.save(desk.services, desk.account_id, campaign, given)
+        await flow.save_rewards(desk.services, desk.account_id, campaign, rules, seen=form.get("seen"))
     except (Refused, msgspec.ValidationError) as error:
+        refused = meaning_of(error)
+        if refused.code == "changed_meanwhile":
+            found = await flow.find(desk.services, desk.account_id, campaign)
+            return await _page(desk, found, typed, None, status=409, stale="rewards")
         errors: dict[str, list[str]] = {}
-        for one in meaning_of(error).problems:
+        for one in refused.problems:
             errors.setdefault(one.field, []).append(one.message)
-        return await _page(desk, found, typed, None, status=422, errors=errors)
+        if not errors:
+            raise
+        return await _page(desk, found, typed, None, status=422, errors=errors, seen=form.get("seen"))
     return desk.go("campaigns", campaign, "rewards", said="saved")
 
 
@@ -71,10 +75,14 @@ async def save_sale_value(desk: NamedDependency[Desk], campaign: FromPath[str]) 
     if form.get("action") == "refresh":
         return await _page(desk, found, rules, form.get("sale"), refresh=True)
     try:
+        if mark_of(setup.body.sale_value) != form.get("seen"):
+            raise flow.changed_meanwhile()
         body = msgspec.structs.replace(setup.body, sale_value=chosen)
-        await setups.save(desk.services, desk.account_id, campaign, "referred", body)
+        await setups.save(desk.services, desk.account_id, campaign, "referred", body, seen=mark_of(setup.body))
     except (Refused, PluginError) as error:
         refused = meaning_of(error)
+        if refused.code == "changed_meanwhile":
+            return await _page(desk, found, rules, form.get("sale"), status=409, stale="sale")
         said = [one.message for one in refused.problems] or [refused.detail]
         return await _page(desk, found, rules, form.get("sale"), status=422, errors={"sale": said})
     return desk.go("campaigns", campaign, "rewards", said="saved")
@@ -90,6 +98,8 @@ async def _page(
     errors: dict[str, list[str]] | None = None,
     spare: int = SPARE,
     refresh: bool = False,
+    stale: str = "",
+    seen: str | None = None,
 ) -> Response[str]:
     ground = await ground_of(desk, campaign.id)
     setup = ground.setups.get("referred")
@@ -107,6 +117,9 @@ async def _page(
         groups=groups,
         trouble=trouble,
         chosen=chosen,
+        stale_form=stale,
+        seen=mark_of(campaign.rewards) if seen is None else seen,
+        sale_seen=mark_of(saved),
         currencies=sorted(CURRENCIES),
         due=await rewards.find_rewards(desk.services, desk.account_id, state=None, after=None, limit=1),
     )

@@ -82,6 +82,7 @@ class Typed:
     match: str = "or_later"
     reverse: bool = False
     spare: int = 1
+    seen: str = ""  # mark of the saved setup that the page was made from
 
 
 def read(form: Form) -> Typed:
@@ -103,6 +104,7 @@ def read(form: Form) -> Typed:
         match="exactly" if form.get("match") == "exactly" else "or_later",
         reverse="reverse" in form,
         spare=min(int(spare), 20) if spare.isdecimal() and len(spare) < 4 else 1,
+        seen=form.get("seen"),
     )
 
 

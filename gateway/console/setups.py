@@ -20,11 +20,13 @@ from gateway.errors import Refused
 from gateway.flows.campaigns import campaign as campaign_flow
 from gateway.flows.campaigns import preview as previews
 from gateway.flows.campaigns import setup as flow
+from gateway.flows.campaigns.campaign import changed_meanwhile
 from gateway.flows.campaigns.setup_checks import source_of
 from gateway.flows.campaigns.vendor_lists import Reader, create_field
 from gateway.flows.refusals import meaning_of
 from gateway.sdk.errors import PluginError
 from gateway.sdk.mapping import sources_for
+from gateway.storage.campaigns import mark_of
 from gateway_schemas.campaign import Campaign, Preview, PreviewInput, SetupInput, SetupProblem
 from gateway_schemas.manifest import Manifest, Parameter, Role, Target, TargetOption, Trigger
 from gateway_schemas.problem import FieldProblem
@@ -80,6 +82,12 @@ class Work:
         """The rule that is chosen."""
         return next((one for one in self.triggers if one.key == self.typed.trigger), None)
 
+    @property
+    def mark(self) -> str:
+        """Mark of what is saved now."""
+        before = self.ground.setups.get(self.role)
+        return mark_of(None if before is None else before.body)
+
     def as_input(self, *, suggest: bool = False) -> SetupInput:
         """Return what would be saved."""
         before = self.ground.setups.get(self.role)
@@ -101,6 +109,8 @@ async def begin(desk: Desk, campaign_id: str, role: str, typed: Typed | None) ->
             "setup_missing.html", campaign=campaign, ground=ground, role_label=known[_role(role)], status=200
         )
     work = Work(desk, campaign, _role(role), ground, ground.manifest, typed or await _saved(desk, ground, role))
+    if typed is None:
+        work.typed.seen = work.mark
     if not any(one.key == work.typed.target for one in work.targets) and work.targets:
         work.typed.target = work.targets[0].key
     if not work.typed.duplicates:
@@ -220,12 +230,20 @@ async def change_setup(desk: NamedDependency[Desk], campaign: FromPath[str], rol
 async def _save(work: Work) -> Response[str]:
     desk = work.desk
     try:
-        saved, _ = await flow.save(desk.services, desk.account_id, work.campaign.id, work.role, work.as_input())
+        if work.mark != work.typed.seen:
+            raise changed_meanwhile()
+        saved, _ = await flow.save(
+            desk.services, desk.account_id, work.campaign.id, work.role, work.as_input(), seen=work.mark
+        )
     except (Refused, PluginError, msgspec.ValidationError) as error:
         refused = meaning_of(error)
         alert = "" if refused.problems else refused.detail
         work.lists = Lists()
         await read_lists(work)  # the check has read them anew: what is gone is shown as gone
+        if refused.code == "changed_meanwhile":
+            work.ground = await ground_of(desk, work.campaign.id)
+            work.typed.seen = work.mark  # who has read this may save over it
+            return _page(work, status=409, changed=True)
         return _page(work, status=422, problems=refused.problems, alert=alert)
     said = "saved_warnings" if saved.warnings else "saved"
     return desk.go("campaigns", work.campaign.id, "integration", said=said)
@@ -303,6 +321,7 @@ def _page(
     problems: list[SetupProblem] | list[FieldProblem] | None = None,
     alert: str = "",
     preview: Preview | None = None,
+    changed: bool = False,
 ) -> Response[str]:
     kinds = {one.key: one.label for one in work.manifest.record_kinds}
     sources = sources_for(work.campaign.fields, work.role)
@@ -334,6 +353,7 @@ def _page(
         wrong=len(problems or []),
         alert=alert,
         preview=preview,
+        changed=changed,
         can_create=integration is not None and integration.has("create_field"),
         has_setup=work.role in work.ground.setups,
     )

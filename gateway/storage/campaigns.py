@@ -4,6 +4,7 @@ A setup belongs to a connection, and remembers the vendor identity: after a disc
 connection to the same vendor tenant adopts it.
 """
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -100,6 +101,24 @@ async def get(conn: AsyncConnection, account_id: str, campaign_id: str) -> Campa
     """Return one campaign of an account."""
     row = (await conn.execute(_ONE_CAMPAIGN, {"account": account_id, "campaign": campaign_id})).one_or_none()
     return None if row is None else _campaign(row)
+
+
+async def lock(conn: AsyncConnection, account_id: str, campaign_id: str) -> CampaignRow | None:
+    """Return one campaign of an account, and keep others from changing it until the commit."""
+    found = await conn.execute(
+        select(*_CAMPAIGN).where(campaigns.c.account_id == account_id, campaigns.c.id == campaign_id).with_for_update()
+    )
+    row = found.one_or_none()
+    return None if row is None else _campaign(row)
+
+
+def mark_of(saved: Any) -> str:
+    """Return a mark of what is saved: a page that shows it sends it back, and whoever saved meanwhile is noticed.
+
+    Args:
+        saved: A body, or a part of one; ``None``: nothing is saved.
+    """
+    return "" if saved is None else hashlib.sha256(msgspec.json.encode(saved)).hexdigest()[:24]
 
 
 async def by_ids(conn: AsyncConnection, account_id: str, ids: Sequence[str]) -> dict[str, CampaignRow]:

@@ -13,6 +13,7 @@ from ..flows.toy_crm import MANIFEST, open_toy  # noqa: TID252 - folders of test
 from .browsing import PUBLIC, Browser
 
 SETUP = "/console/a/acme/campaigns/spring/setups/referred"
+REWARDS = "/console/a/acme/campaigns/spring/rewards"
 
 
 @pytest.fixture
@@ -198,6 +199,59 @@ async def test_rewards_are_saved_and_wrong_amounts_are_told(toy, browser):
     page = await browser.press("Save", **{"rule.0.amount": "10.00"})
     rules = (await toy.call("GET", "/accounts/acme/campaigns/spring"))["rewards"]
     assert [(one["kind"], one["amount"], one["currency"]) for one in rules] == [("fixed", "10.00", "EUR")]
+
+
+# --- pages that others have saved over ---------------------------------------------------------------------
+
+
+STALE = "Somebody saved this after you opened the page."
+
+
+async def test_rewards_of_a_stale_page_do_not_wipe_what_another_window_saved(toy, browser):
+    await browser.go(REWARDS)
+    stale = browser.page
+    await toy.campaign(name="Renamed", rewards=[{"key": "r", "kind": "fixed", "amount": "5.00", "currency": "EUR"}])
+    browser.page = stale
+    mine = {"rule.0.kind": "percentage", "rule.0.percent": "7"}
+    page = await browser.press("Save", 409, **mine)
+    assert STALE in page.text
+    assert page.form("Add a reward").value("rule.0.percent") == "7"
+    saved = await toy.call("GET", "/accounts/acme/campaigns/spring")
+    assert [one["key"] for one in saved["rewards"]] == ["r"]
+    page = await browser.send(page.form("Add a reward"), "Save")  # knowingly
+    saved = await toy.call("GET", "/accounts/acme/campaigns/spring")
+    assert [(one["kind"], one["percent"]) for one in saved["rewards"]] == [("percentage", "7")]
+    assert saved["name"] == "Renamed"
+
+
+async def test_a_setup_form_that_is_stale_does_not_take_a_rule_away(toy, browser):
+    await suggested(browser)
+    await browser.press("Save")
+    await browser.go(SETUP)
+    path = "/accounts/acme/campaigns/spring/setups/referred"
+    saved = await toy.call("GET", path)
+    given = {name: saved[name] for name in ("target", "target_options", "mapping", "referrer_fields", "duplicates")}
+    await toy.call(
+        "PUT", path, {**given, "qualification": {"trigger": "stage", "parameters": {"board": "b", "stage": "2"}}}
+    )
+    page = await browser.press("Save", 409)
+    assert STALE in page.text
+    assert (await toy.call("GET", path))["qualification"]["trigger"] == "stage"
+    await browser.press("Save")
+    assert (await toy.call("GET", path))["qualification"] is None
+
+
+async def test_a_sale_value_of_a_stale_page_is_not_taken(toy, browser):
+    await suggested(browser)
+    await browser.press("Save")
+    page = await browser.go(REWARDS)
+    form = page.form("Refresh")
+    one = form.options["sale"][1]
+    await browser.send(form, "Save", sale=one)
+    page = await browser.send(form, "Save", 409, sale="")
+    assert STALE in page.text
+    saved = (await toy.call("GET", "/accounts/acme/campaigns/spring/setups/referred"))["sale_value"]
+    assert f"{saved['record_kind']}:{saved['field']}" == one
 
 
 # --- the form itself ---------------------------------------------------------------------------------------

@@ -48,6 +48,52 @@ async def save(services: Services, account_id: str, campaign_id: str, given: Cam
     return shown(row), made
 
 
+async def save_rewards(
+    services: Services, account_id: str, campaign_id: str, rules: list[RewardRule], *, seen: str
+) -> Campaign:
+    """Store the rules of rewards alone; all else of the campaign stays as it is saved.
+
+    Args:
+        services: The process's services.
+        account_id: Whose campaign.
+        campaign_id: Which.
+        rules: All of them.
+        seen: Mark (``storage.campaigns.mark_of``) of the rules that they take the place of.
+
+    Raises:
+        Refused: There is no campaign, fields are wrong, or ``changed_meanwhile``.
+    """
+    problems = [
+        *_check_unique_rules(rules),
+        *(problem for index, rule in enumerate(rules) for problem in _check_rule(f"rewards[{index}]", rule)),
+    ]
+    if problems:
+        raise invalid(*problems)
+    now = services.clock.now()
+
+    async def write(conn: AsyncConnection) -> CampaignRow:
+        before = await campaigns.lock(conn, account_id, campaign_id)
+        if before is None:
+            raise not_found("campaign", campaign_id)
+        if campaigns.mark_of(before.rewards) != seen:
+            raise changed_meanwhile()
+        given = CampaignInput(
+            name=before.name,
+            state=before.state,
+            fields=before.fields,
+            link_template=before.link_template,
+            rewards=rules,
+        )
+        return await campaigns.upsert(conn, account_id, campaign_id, given, now)
+
+    return shown(await services.database.writer.run(write))
+
+
+def changed_meanwhile() -> Refused:
+    """Return the refusal of a page that shows what is not saved any more."""
+    return Refused("changed_meanwhile", "Somebody saved this after you opened the page. Nothing of yours is saved yet.")
+
+
 def check_task(connection_id: str, account_id: str, lane_id: str) -> NewTask:
     """Return the task that compares a connection's setups with campaigns and vendor (run by ``attention``)."""
     return NewTask(

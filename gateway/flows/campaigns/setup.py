@@ -4,7 +4,7 @@ import msgspec
 
 from gateway.errors import Refused, invalid, not_found
 from gateway.flows.campaigns import attention
-from gateway.flows.campaigns.campaign import refuse_unknown
+from gateway.flows.campaigns.campaign import changed_meanwhile, refuse_unknown
 from gateway.flows.campaigns.setup_checks import Checked, check, locality_of, needs
 from gateway.flows.campaigns.vendor_lists import Reader, integration_of, read_live, refuse_inactive
 from gateway.flows.services import Services
@@ -28,15 +28,24 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def save(
-    services: Services, account_id: str, campaign_id: str, role: Role, given: SetupInput
+    services: Services, account_id: str, campaign_id: str, role: Role, given: SetupInput, *, seen: str | None = None
 ) -> tuple[Setup, bool]:
     """Check a setup against the manifest and the vendor's live lists, store it, and let go what waited for it.
+
+    Args:
+        services: The process's services.
+        account_id: Whose campaign.
+        campaign_id: Which.
+        role: Whose signups.
+        given: What to save.
+        seen: Mark (``storage.campaigns.mark_of``) of the body that it takes the place of; ``None``: of whichever.
 
     Returns:
         The setup, and whether it is new.
 
     Raises:
-        Refused: There is no campaign or no active connection, or fields are wrong; each is named.
+        Refused: There is no campaign or no active connection, or fields are wrong (each is named), or
+            ``changed_meanwhile``.
         PluginError: The vendor could not be read now; nothing was saved.
     """
     context = await find_context(services, account_id, campaign_id, given.connection)
@@ -65,6 +74,11 @@ async def save(
             raise Refused(
                 "not_connected", "The connection ended while the setup was checked; connect again, then save."
             )
+        if seen is not None:
+            before = await campaigns.setup(conn, row.connection_id, campaign_id, role)
+            locked = None if before is None else await campaigns.lock_setup(conn, before.id)
+            if campaigns.mark_of(None if locked is None else locked.body) != seen:
+                raise changed_meanwhile()
         saved = await campaigns.save_setup(conn, row)
         await attention.release(conn, saved, now)
         return saved, saved.id == row.id
