@@ -330,6 +330,7 @@ class ContactSync(Output, frozen=True, kw_only=True):
         filters: Option source of saved filters; null: all contacts only.
         do_not_mail_field: Key of a field of a contact whose true value says that nothing may be sent to it.
         page: Contacts of a page, for estimates.
+        page_seconds: How long one page may take.
         read_units / write_units: Units of the daily budget that a page, and a write to one contact, take.
     """
 
@@ -339,6 +340,7 @@ class ContactSync(Output, frozen=True, kw_only=True):
     filters: str | None = None
     do_not_mail_field: str | None = None
     page: int = 100
+    page_seconds: float = 60.0
     read_units: int = 1
     write_units: int = 1
 

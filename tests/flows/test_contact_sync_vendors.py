@@ -53,6 +53,23 @@ async def test_a_write_back_that_the_crm_cannot_take_is_refused_with_its_sentenc
     assert (await one_way.call("POST", path, expect=409))["detail"] == "This CRM takes no links back."
 
 
+async def test_a_page_may_take_as_long_as_the_manifest_says(world, monkeypatch):
+    integration = world.services.integrations.get("pipedrive")
+    asked = msgspec.structs.replace(integration.manifest.contact_sync, page_seconds=300)
+    integration.manifest = msgspec.structs.replace(integration.manifest, contact_sync=asked)
+    given = {}
+
+    async def call(awaitable, *, timeout_seconds, really=integration.call):
+        given.setdefault(awaitable.__qualname__, []).append(timeout_seconds)
+        return await really(awaitable, timeout_seconds=timeout_seconds)
+
+    monkeypatch.setattr(integration, "call", call)
+    await begin(world)
+    given.clear()  # starting it read a first page for the estimate
+    await world.drain()
+    assert set(given["read_contacts"]) == {300}
+
+
 async def test_a_sync_is_watched_as_server_sent_events_until_it_has_ended(world, monkeypatch):
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.01)
     sync = await begin(world)

@@ -30,7 +30,6 @@ from gateway.storage.syncs import SyncRow
 from gateway.storage.tasks import NewTask, Task, insert_tasks
 from gateway_schemas.sync import ContactPage
 
-CALL_SECONDS = 60.0
 LATELY = 0.3
 """Weight of the newest page in the rate that is shown."""
 
@@ -76,7 +75,8 @@ class ReadPage:
         call = integration.hooks.read_contacts(
             connection=connection, selection=row.selection, checkpoint=row.checkpoint
         )
-        page: ContactPage = await integration.call(call, timeout_seconds=CALL_SECONDS)
+        seconds = integration.manifest.contact_sync.page_seconds
+        page: ContactPage = await integration.call(call, timeout_seconds=seconds)
         for checkpoint in (page.checkpoint, page.resume):
             if checkpoint is not None and len(checkpoint) > LONGEST:
                 raise ValueError(f"{integration.key}: a checkpoint of {len(checkpoint)} characters; at most {LONGEST}")

@@ -72,6 +72,9 @@ NO_WRITE_BACK = (
     "Referral links are not written back into ServiceTitan: whether a write to a customer's custom fields keeps the "
     "others is not documented, so that it could delete them. All links are in the list of people here."
 )
+PAGE_SECONDS = 300.0
+"""An export may take the vendor 100 seconds; its page may name thousands of customers, 50 of whom are read in a call."""
+
 CONTACT_SYNC = ContactSync(
     rows=[
         SyncRow(
@@ -94,6 +97,7 @@ CONTACT_SYNC = ContactSync(
     no_write_back=NO_WRITE_BACK,
     do_not_mail_field="do_not_mail",
     page=200,
+    page_seconds=PAGE_SECONDS,
     read_units=5,
 )
 
@@ -229,8 +233,7 @@ MANIFEST = Manifest(
             interval_seconds=600,
             healthy_interval_seconds=600,
             contacts=True,
-            # A page is the vendor's to choose and may name thousands of customers, 50 of whom are read in one call.
-            page_seconds=300,
+            page_seconds=PAGE_SECONDS,
         ),
     ],
     contact_kind="customer",

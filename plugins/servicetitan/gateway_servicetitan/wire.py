@@ -27,6 +27,9 @@ IDS_PER_CALL = 50
 AT_ONCE = 4
 """Calls of one list of ids that run side by side: a page of a feed may name thousands."""
 
+EXPORT_SECONDS = 110.0
+"""How long an export is waited for: the vendor itself gives up after 100 seconds."""
+
 T = TypeVar("T")
 Params = Mapping[str, Any]
 
@@ -99,8 +102,9 @@ class Wire:
 
     async def export(self, module: str, thing: str, shape: type[T], start: str | None) -> Export[T]:
         """Read one page of an export feed, from the beginning or from where a page before ended."""
-        params = {"from": start}
-        return read(await self.send("GET", module, f"export/{thing}", params=params), Export[shape])  # type: ignore[valid-type] # a run-time type
+        path, params = f"export/{thing}", {"from": start}
+        answer = await self.send("GET", module, path, params=params, read_seconds=EXPORT_SECONDS)
+        return read(answer, Export[shape])  # type: ignore[valid-type] # a run-time type
 
 
 def read(response: httpx.Response, shape: type[T]) -> T:

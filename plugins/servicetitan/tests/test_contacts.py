@@ -9,6 +9,7 @@ from gateway.sdk.errors import NotSupported
 from gateway_schemas.sync import ContactSelection
 from gateway_servicetitan import contacts
 from gateway_servicetitan.contacts import read_contacts
+from gateway_servicetitan.manifest import MANIFEST
 from plugins.servicetitan.tests.openapi import vendor_documents
 
 ALL = ContactSelection()
@@ -50,6 +51,19 @@ async def test_calls_are_as_documented(sandbox, connection, recorder):
     await walk(connection)
     assert recorder.request_problems(vendor_documents()) == []
     assert recorder.answer_problems(vendor_documents()) == []
+
+
+async def test_an_export_may_take_as_long_as_the_vendor_takes_at_most(sandbox, connection, recorder):
+    await walk(connection)
+    waits = {
+        one.request.url.path.rpartition("/v2/")[2]: one.request.extensions["timeout"]["read"]
+        for one in recorder.exchanges
+    }
+    exports = [seconds for path, seconds in waits.items() if "/export/" in path]
+    others = [seconds for path, seconds in waits.items() if "/export/" not in path]
+    assert (len(exports), exports[0]) == (1, 110), "the vendor gives up after 100 seconds"
+    assert set(others) == {connection.http._client.timeout.read}
+    assert MANIFEST.contact_sync.page_seconds >= 2 * 110
 
 
 async def test_a_large_page_of_the_feed_is_handed_on_in_slices(crowd, monkeypatch):
