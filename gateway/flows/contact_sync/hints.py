@@ -58,7 +58,7 @@ async def follow(
                 {one.ref.id for one in told} | set(merged.values()), key=lambda one: (merged.get(one, one), one)
             )
             tasks += [hints_task(row, ids[start : start + A_TASK], merged) for start in range(0, len(ids), A_TASK)]
-        elif row.state == "watching":
+        else:
             at = hinted_at(row, integration, now)
             if row.next_walk_at is None or at < row.next_walk_at:
                 await syncs.change(conn, row.id, {"next_walk_at": at}, now)

@@ -183,11 +183,14 @@ def _is_the_same_place(row: SyncRow, fresh: SyncRow) -> bool:
 
 def _walked(row: SyncRow, page: ContactPage, number: int, seen: int, now: datetime) -> dict[str, Any]:
     read = row.read + (number if row.phase == "reading" else seen)
+    values: dict[str, Any] = {"read": read}
+    if row.phase != "reading":
+        return values  # a later walk: what is shown is the rate of the writes
     seconds = max(0.001, (now - row.updated_at).total_seconds())
     lately = number / seconds * 1000
     rate = lately if row.rate is None else LATELY * lately + (1 - LATELY) * row.rate
-    values: dict[str, Any] = {"read": read, "rate": min(2_000_000_000, round(rate))}
-    if page.total is not None and row.phase == "reading":
+    values["rate"] = min(2_000_000_000, round(rate))
+    if page.total is not None:
         values |= {"total": page.total, "at_most": page.at_most}
     return values
 

@@ -28,13 +28,14 @@ def settled(row: SyncRow, now: datetime) -> dict[str, Any]:
         return {} if phase == row.phase else {"phase": phase, "rate": None}
     values: dict[str, Any] = {"phase": "done", "rate": None}
     if row.ongoing:
-        return values | {"state": "watching", "completed_at": row.completed_at or now}
+        next_walk_at = row.next_walk_at if row.walk_started_at is not None else row.next_walk_at or now
+        return values | {"state": "watching", "completed_at": row.completed_at or now, "next_walk_at": next_walk_at}
     return values | {"state": "completed", "completed_at": row.completed_at or now, "next_walk_at": None}
 
 
 def phase_of(row: SyncRow, now: datetime) -> str:
-    """Return the phase that follows from a sync's counts."""
-    if row.walk_started_at is not None and row.state == "running":
+    """Return the phase that follows from a sync's counts; a later walk does not lead back to reading."""
+    if row.walk_started_at is not None and row.phase == "reading":
         return "reading"
     if row.to_write:
         return "writing_back"

@@ -160,11 +160,12 @@ class Plan:
         tasks: list[NewTask] = []
         async with self._services.database.read() as conn:
             for row in await syncs.in_states(conn, ["running", "watching"]):
-                due = row.next_walk_at is not None and row.next_walk_at <= now
-                if row.walk_started_at is not None or (row.state == "watching" and due):
-                    if not await syncs.has_live_task(conn, f"{PAGE}:{row.id}"):
-                        tasks.append(page_task(row))
-                elif row.state == "running" and await _is_to_settle(conn, row, now):
+                due = row.ongoing and (row.next_walk_at is None or row.next_walk_at <= now)
+                walks = row.walk_started_at is not None
+                if (walks or due) and not await syncs.has_live_task(conn, f"{PAGE}:{row.id}"):
+                    tasks.append(page_task(row))
+                reads = walks and row.phase == "reading"
+                if row.state == "running" and not reads and await _is_to_settle(conn, row, now):
                     tasks.append(settle_task(row))
                 if row.to_write and not await syncs.has_live_task(conn, f"{WRITE}:{row.id}"):
                     tasks.append(write_task(row))

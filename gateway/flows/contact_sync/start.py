@@ -240,11 +240,13 @@ def _changes(
     """Return what changes of a sync, in columns."""
     values: dict[str, Any] = {}
     if given.ongoing is not UNSET and given.ongoing != row.ongoing:
-        values["ongoing"] = given.ongoing
+        values |= {"ongoing": given.ongoing, "next_walk_at": None}
+        if given.ongoing and row.walk_started_at is None:
+            values["next_walk_at"] = now  # the walk is over: nothing else would lead to another
         if given.ongoing and row.state == "completed":
-            values |= {"state": "watching", "next_walk_at": now}
+            values["state"] = "watching"
         elif not given.ongoing and row.state == "watching":
-            values |= {"state": "completed", "next_walk_at": None, "completed_at": row.completed_at or now}
+            values |= {"state": "completed", "completed_at": row.completed_at or now}
     if wanted is not None and checked is not None:
         values |= {"mapping": wanted.mapping, "write_back": wanted.write_back, "fields": checked.fields}
         values |= going_on(row)
