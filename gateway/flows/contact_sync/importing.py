@@ -16,6 +16,7 @@ from gateway.flows.contact_sync import values
 from gateway.flows.contact_sync.reading import Contact, equal
 from gateway.flows.contact_sync.values import Newest, Unwritable
 from gateway.flows.notify.publishing import NewEvent, publish
+from gateway.flows.referrals.merges import follow_merges
 from gateway.flows.signups.codes import link_for, mint_codes
 from gateway.storage import importing, links, people, sync_contacts, timeline
 from gateway.storage.campaigns import CampaignRow
@@ -321,6 +322,8 @@ async def store_page(
     await sync_contacts.meet(conn, sync.id, plan.met, sync.walk)
     await timeline.add(conn, [_entry(sync, kind, one) for one in plan.joined], now)
     await publish(conn, _events(sync, kind, plan.joined), now)
+    merged = {one.record_id: one.merged_into for one in contacts if one.merged_into is not None}
+    await follow_merges(conn, sync.account_id, sync.connection_id, kind, merged, now)  # before their links are gone
     await lose(conn, sync, kind, plan.gone, now)
     return plan
 

@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.flows.referrals import qualification
 from gateway.flows.referrals.evidence import Found
+from gateway.flows.referrals.merges import follow_merges
 from gateway.flows.referrals.scene import Scene, all_refs, found_again, relations, set_scene
 from gateway.flows.referrals.verdict import GONE
 from gateway.flows.services import Services
@@ -70,8 +71,11 @@ async def record(
     if integration is None:
         return set()
     concerned = set(swept)
+    merged: dict[str, dict[str, str]] = {}
     for kind, loser, survivor in sorted(found.merged):
-        concerned |= await _follow_merge(conn, row, kind, loser, survivor, now)
+        merged.setdefault(kind, {})[loser] = survivor
+    for kind, survivors in merged.items():
+        concerned |= await follow_merges(conn, row.account_id, row.id, kind, survivors, now)
     scene = await set_scene(conn, row, integration.manifest, found, now)
     new_links = [link for record in found.records.values() for link in relations(scene, record)]
     new_links += found_again(scene)
@@ -86,22 +90,6 @@ async def record(
     await referrals.mark_swept(conn, swept, found.read_at)
     await qualification.apply(conn, services, concerned, now)
     return concerned
-
-
-async def _follow_merge(
-    conn: AsyncConnection, row: ConnectionRow, kind: str, loser: str, survivor: str, now: datetime
-) -> set[str]:
-    known = await links.by_records(conn, row.id, [RecordRef(kind=kind, id=loser)])
-    standing = [link for link in known if link.gone_at is None]
-    if not standing:
-        return set()  # nobody's, or followed already
-    await links.follow_merge(conn, row.id, kind, loser, survivor, now)
-    who = sorted({link.person_id for link in standing})
-    await facts.follow_merge(conn, row.id, kind, loser, survivor, who)
-    text = f"{kind.capitalize()} {loser} was merged into {survivor} in the CRM; the signup follows it."
-    data = {"from": RecordRef(kind=kind, id=loser), "to": RecordRef(kind=kind, id=survivor)}
-    await timeline.add(conn, [NewEntry(person, row.account_id, "record.merged", text, data) for person in who], now)
-    return set(who)
 
 
 # --- what was seen of it ---------------------------------------------------------------------------------

@@ -107,3 +107,17 @@ async def test_a_customer_that_is_made_inactive_keeps_its_referrer_and_link(worl
     after = (await referrers(world))["ada@customer.test"]
     assert (after["id"], after["link"]) == (before["id"], before["link"])
     assert (await shown(world, sync))["state"] == "watching"
+
+
+async def test_a_customer_that_was_merged_away_is_followed_to_the_survivor(world):
+    sync = await begin(world, ongoing=True)
+    ada, ben, _ = world.sandbox.demo.customers
+    await world.later(minutes=10)
+    world.sandbox.merge_customers(ben.id, ada.id)
+    for _ in range(4):
+        await world.later(minutes=10)
+    merged = (await referrers(world))["ben@customer.test"]
+    gone = {record["ref"]["id"]: record["gone"] for record in merged["records"]}
+    assert gone == {str(ben.id): True, str(ada.id): False}
+    assert merged["crm"] == "linked"
+    assert (await shown(world, sync))["progress"]["gone"] == 1
