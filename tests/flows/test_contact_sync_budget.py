@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.flows.contact_sync import pages, writing
+from gateway.storage import sync_contacts
 
 from .test_contact_sync import begin, held, referrers, shown, start
 
@@ -184,3 +185,18 @@ async def test_a_crash_after_a_page_was_read_repeats_the_page_and_loses_nobody(m
     done = await shown(second, sync)
     assert done["progress"]["imported"] == 1_102
     assert done["progress"]["read"] == 1_103
+
+
+async def test_referrers_without_a_link_are_counted_while_others_write(world, monkeypatch):
+    sync = await begin(world, campaign={"link_template": None})
+    counts = []
+
+    async def count(conn, sync_id, counted=sync_contacts.count_without_link):
+        await world.services.database.writer.run(lambda other: other.execute(text("SELECT 1")))  # waits for no count
+        counts.append(sync_id)
+        return await counted(conn, sync_id)
+
+    monkeypatch.setattr(sync_contacts, "count_without_link", count)
+    await asyncio.wait_for(world.drain(), 60)
+    assert counts, "they were counted, and the writer answered meanwhile"
+    assert (await shown(world, sync))["progress"]["links_outstanding"] == 2
