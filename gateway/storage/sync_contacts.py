@@ -319,6 +319,24 @@ async def mark_all(conn: AsyncConnection, sync_id: str, *, after: str, limit: in
     return marked.rowcount, ids[-1]
 
 
+async def unmark(conn: AsyncConnection, sync_id: str, *, limit: int) -> int:
+    """Say that contacts wait for no write any more, a batch a call; return of how many that was changed."""
+    statement = (
+        select(sync_contacts.c.record_id)
+        .where(sync_contacts.c.sync_id == sync_id, _TO_WRITE)
+        .order_by(sync_contacts.c.record_id)
+        .limit(limit)
+    )
+    ids = list((await conn.execute(statement)).scalars())
+    if ids:
+        await conn.execute(
+            update(sync_contacts)
+            .where(sync_contacts.c.sync_id == sync_id, among(conn, sync_contacts.c.record_id, ids))
+            .values(to_write=False)
+        )
+    return len(ids)
+
+
 async def page(
     conn: AsyncConnection,
     sync_id: str,

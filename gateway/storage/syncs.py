@@ -9,7 +9,7 @@ from sqlalchemy import Row, select, text, update
 
 from gateway.storage.columns import new_id
 from gateway.storage.engine import AsyncConnection, among, insert
-from gateway.storage.tables import syncs, tasks
+from gateway.storage.tables import connections, syncs, tasks
 from gateway_schemas.campaign import SetupProblem
 from gateway_schemas.records import Field
 from gateway_schemas.sync import (
@@ -135,6 +135,16 @@ async def in_states(
     statement = select(*_COLUMNS).where(syncs.c.state.in_(list(states)))
     if connection_id is not None:
         statement = statement.where(syncs.c.connection_id == connection_id)
+    return [_row(row) for row in await conn.execute(statement.order_by(syncs.c.id))]
+
+
+async def owing(conn: AsyncConnection) -> list[SyncRow]:
+    """Return completed syncs of active connections that have something to write: values that came late."""
+    statement = (
+        select(*_COLUMNS)
+        .join(connections, connections.c.id == syncs.c.connection_id)
+        .where(syncs.c.state == "completed", syncs.c.to_write > 0, connections.c.state == "active")
+    )
     return [_row(row) for row in await conn.execute(statement.order_by(syncs.c.id))]
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.errors import Refused
 from gateway.flows.campaigns.vendor_lists import Reader, integration_of
-from gateway.flows.contact_sync import start, trouble
+from gateway.flows.contact_sync import phases, start, trouble
 from gateway.flows.contact_sync.checks import Checked, Wanted
 from gateway.flows.services import Services
 from gateway.sdk.errors import OutcomeUnknown, ReauthRequired
@@ -93,7 +93,7 @@ def _well(row: SyncRow, checked: Checked, now: datetime) -> Apply:
             return
         values: dict[str, object] = {"fields": checked.fields} if current.fields != checked.fields else {}
         if current.state == "needs_attention" and current.cause == "mapping_broken":
-            values |= start.going_on(current)
+            values |= phases.going_on(current)
         if values:
             await syncs.change(conn, row.id, values, now)
             after = msgspec.structs.replace(current, **values)

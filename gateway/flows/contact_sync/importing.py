@@ -236,13 +236,16 @@ class _Planner:
         newest = Newest(person.code, person.link, person.referrals, person.qualified)
         try:
             ours = values.to_write(self.sync.write_back, self.fields, newest)
-        except Unwritable:
-            return True, None  # the write says what is wrong, and for whom
+        except Unwritable as error:
+            mark = values.unwritable(error)  # the write says what is wrong, and for whom: once
+            return row is None or row.written != mark, mark if row is not None and row.written == mark else None
         if not ours:
             return False, None
         digest = values.digest(ours)
         if all(equal(contact.holds.get(key), value) for key, value in ours.items()):
             return False, digest
+        if row is not None and row.written == values.refused(digest):
+            return False, row.written  # the CRM would refuse it again
         if row is not None and row.written == digest and row.written_at is not None and row.written_at >= self.read_at:
             return row.to_write, digest  # the page is older than our write
         return True, None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.flows.contact_sync.drift import check_task
+from gateway.flows.contact_sync.phases import going_on
 from gateway.flows.contact_sync.tasks import page_task, settle_task, write_task
 from gateway.storage import syncs
 from gateway.storage.connections import ConnectionRow
@@ -30,11 +31,13 @@ async def adopt(
         row = await syncs.lock(conn, sync_id)
         if row is None:
             continue
-        state = "watching" if row.phase == "done" else "running"
-        await syncs.change(conn, row.id, {"state": state, "cause": None, "message": None}, now)
+        await syncs.change(conn, row.id, going_on(row), now)
         tasks = [settle_task(row), check_task(connection)]
         if row.walk_started_at is not None:
             tasks.append(page_task(row))
         if row.to_write:
             tasks.append(write_task(row))
         await insert_tasks(conn, tasks, now)
+    # what completed before may have values that came late, and that waited while nothing was connected
+    completed = await syncs.in_states(conn, ["completed"], connection_id=connection.id)
+    await insert_tasks(conn, [write_task(row) for row in completed if row.to_write], now)

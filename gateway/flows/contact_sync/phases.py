@@ -33,6 +33,12 @@ def settled(row: SyncRow, now: datetime) -> dict[str, Any]:
     return values | {"state": "completed", "completed_at": row.completed_at or now, "next_walk_at": None}
 
 
+def going_on(row: SyncRow) -> dict[str, Any]:
+    """Return what lets a sync go on from where it is."""
+    state = "watching" if row.phase == "done" and row.ongoing else "running"
+    return {"state": state, "cause": None, "message": None, "problems": []}
+
+
 def phase_of(row: SyncRow, now: datetime) -> str:
     """Return the phase that follows from a sync's counts; a later walk does not lead back to reading."""
     if row.walk_started_at is not None and row.phase == "reading":

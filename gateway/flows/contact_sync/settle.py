@@ -136,7 +136,7 @@ class FindMissing:
 
 
 class Remark:
-    """Marks every contact to be written, after the write-back was mapped anew."""
+    """Marks every contact to be written, after the write-back was mapped anew; none, after it was switched off."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -147,10 +147,13 @@ class Remark:
 
         async def apply(conn: AsyncConnection) -> None:
             row = await syncs.lock(conn, args["sync"])
-            if row is None or not row.is_at_work:
+            if row is None or row.state == "cancelled":
                 return
             now = run.now()
             if not row.write_back:
+                ended = await sync_contacts.unmark(conn, row.id, limit=BATCH)
+                await syncs.change(conn, row.id, {"to_write": max(0, row.to_write - ended)}, now)
+                await insert_tasks(conn, [remark_task(row) if ended == BATCH else settle_task(row)], now)
                 return
             marked, after = await sync_contacts.mark_all(conn, row.id, after=args["after"], limit=BATCH)
             await syncs.change(conn, row.id, {"to_write": row.to_write + marked}, now)
@@ -184,6 +187,8 @@ class Plan:
                     tasks.append(settle_task(row))
                 if row.to_write and not await syncs.has_live_task(conn, f"{WRITE}:{row.id}"):
                     tasks.append(write_task(row))
+            late = [row for row in await syncs.owing(conn) if row.write_back]
+            tasks += [write_task(row) for row in late if not await syncs.has_live_task(conn, f"{WRITE}:{row.id}")]
 
         async def apply(conn: AsyncConnection) -> None:
             await insert_tasks(conn, tasks, now)

@@ -19,6 +19,7 @@ from gateway.flows.connections.opening import open_connection
 from gateway.flows.contact_sync import checks
 from gateway.flows.contact_sync.checks import Checked, Wanted
 from gateway.flows.contact_sync.estimates import estimate as reckon
+from gateway.flows.contact_sync.phases import going_on
 from gateway.flows.contact_sync.shapes import budget_of, shown, sync_event
 from gateway.flows.contact_sync.tasks import page_task, remark_task, settle_task, write_task
 from gateway.flows.notify.publishing import publish
@@ -249,7 +250,8 @@ def _changes(
             values |= {"state": "completed", "completed_at": row.completed_at or now}
     if wanted is not None and checked is not None:
         values |= {"mapping": wanted.mapping, "write_back": wanted.write_back, "fields": checked.fields}
-        values |= going_on(row)
+        if row.state != "paused":
+            values |= going_on(row)  # what was broken is mended; what somebody paused stays so
         if wanted.selection != row.selection or wanted.mapping != row.mapping:
             values |= {"selection": wanted.selection} | new_walk(row, now)
     if given.paused is True:
@@ -267,23 +269,17 @@ def new_walk(row: SyncRow, now: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def going_on(row: SyncRow) -> dict[str, Any]:
-    """Return what lets a sync go on from where it is."""
-    state = "watching" if row.phase == "done" and row.ongoing else "running"
-    return {"state": state, "cause": None, "message": None, "problems": []}
-
-
 def following(row: SyncRow, before: SyncRow) -> list[Any]:
     """Return the tasks of a sync that was changed: whatever is to be done now; of each kind one waits at most."""
+    # marked whatever its state: when it goes on, nothing else says that the mapping is another one
+    marking = [remark_task(row)] if row.write_back != before.write_back and row.state != "cancelled" else []
     if not row.is_at_work:
-        return []
-    tasks = [settle_task(row)]
+        return marking
+    tasks = [settle_task(row), *marking]
     if row.walk_started_at is not None:
         tasks.append(page_task(row))
     if row.to_write:
         tasks.append(write_task(row))
-    if row.write_back != before.write_back:
-        tasks.append(remark_task(row))
     return tasks
 
 

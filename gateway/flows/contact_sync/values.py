@@ -62,6 +62,16 @@ def to_write(rows: Sequence[WriteBack], fields: dict[str, Field], newest: Newest
     return values
 
 
+def refused(digest: str) -> str:
+    """Return the mark of values that the CRM refused, or that fit no field: nobody has them; 32 characters."""
+    return f"!{digest[1:]}"
+
+
+def unwritable(error: Unwritable) -> str:
+    """Return the mark of values that fit no field, by what does not fit."""
+    return refused(digest({"": str(error)}))
+
+
 def digest(values: dict[str, FieldValue]) -> str:
     """Return a hash by which two sets of values are compared; 32 characters."""
     return hashlib.blake2b(msgspec.json.encode(values, order="sorted"), digest_size=16).hexdigest()

@@ -49,7 +49,7 @@ class Round:
         self.written: list[tuple[Waiting, str]] = []
         self.same: list[tuple[Waiting, str | None]] = []
         self.gone: list[Waiting] = []
-        self.refused: list[tuple[Waiting, str]] = []
+        self.refused: list[tuple[Waiting, str, str]] = []
         self.stopped: Exception | None = None
 
 
@@ -130,13 +130,15 @@ async def _write_one(
     try:
         ours = _values(row, fields, one)
     except Unwritable as error:
-        done.refused.append((one, str(error)))
+        if one.written == (mark := values.unwritable(error)):
+            done.same.append((one, mark))
+        else:
+            done.refused.append((one, mark, str(error)))
         return
     digest = values.digest(ours) if ours else None
-    if not ours or digest == one.written:
-        done.same.append((one, digest or one.written))
+    if digest is None or one.written in (digest, values.refused(digest)):
+        done.same.append((one, one.written))
         return
-    assert digest is not None
     push = StatusPush(
         reference=one.person_id,
         record=RecordRef(kind=integration.manifest.contact_kind, id=one.record_id),
@@ -149,7 +151,7 @@ async def _write_one(
     except errors.RecordGone:
         done.gone.append(one)
     except (errors.Rejected, errors.NotSupported) as error:
-        done.refused.append((one, mishaps.scrubbed(str(error))))
+        done.refused.append((one, values.refused(digest), mishaps.scrubbed(str(error))))
     except Exception as error:  # noqa: BLE001 - one place decides what it means; the others stop
         done.stopped = done.stopped or error
     else:
@@ -202,13 +204,16 @@ def _committing(row: SyncRow, kind: str, done: Round, began: datetime, run: Task
         if fresh is None:
             return
         ended = await _note(conn, fresh, done, now)
-        lost = [ContactRow(one.record_id, one.person_id, "gone", "deleted", fresh.walk) for one in done.gone]
+        # a hint or a page may have found out meanwhile, and counted it
+        there = await sync_contacts.by_records(conn, row.id, [one.record_id for one in done.gone])
+        losing = [one for one in there.values() if one.state == "imported"]
+        lost = [ContactRow(one.record_id, one.person_id, "gone", "deleted", fresh.walk) for one in losing]
         await sync_contacts.put(conn, row.id, lost)
         await lose(conn, fresh, kind, lost, now)
-        await timeline.add(conn, [_refusal(row, one, said) for one, said in done.refused], now)
+        await timeline.add(conn, [_refusal(row, one, said) for one, _, said in done.refused], now)
         seconds = max(0.001, (now - began).total_seconds())
         changed: dict[str, Any] = {
-            "to_write": max(0, fresh.to_write - ended - len(lost)),
+            "to_write": max(0, fresh.to_write - ended - sum(one.to_write for one in losing)),
             "written": fresh.written + len(done.written),
             "refused": fresh.refused + len(done.refused),
             "imported": max(0, fresh.imported - len(lost)),
@@ -226,20 +231,22 @@ def _committing(row: SyncRow, kind: str, done: Round, began: datetime, run: Task
 
 async def _note(conn: AsyncConnection, row: SyncRow, done: Round, now: datetime) -> int:
     """Note what contacts have now; one whose values changed meanwhile waits on. Return how many wait no longer."""
-    refused = {one.record_id for one, _ in done.refused}
+    # what was refused is remembered too: it is sent again when it is another value, not at every walk
     has = {one.record_id: digest for one, digest in (*done.written, *done.same)}
+    has |= {one.record_id: mark for one, mark, _ in done.refused}
     fields = {one.key: one for one in row.fields}
-    current = await sync_contacts.as_they_are(conn, row.id, [*has, *refused])
+    current = await sync_contacts.as_they_are(conn, row.id, [*has])
     wrote = {one.record_id for one, _ in done.written}
     noted = []
     for one in current:
+        written = has.get(one.record_id, one.written)
         try:
             ours = _values(row, fields, one)
-        except Unwritable:
-            ours = {}
-        digest = values.digest(ours) if ours else None
-        written = has.get(one.record_id, one.written)
-        waits = one.record_id not in refused and digest is not None and digest != written
+        except Unwritable as error:
+            waits = written != values.unwritable(error)
+        else:
+            digest = values.digest(ours)
+            waits = bool(ours) and written not in (digest, values.refused(digest))
         at = now if one.record_id in wrote else None
         noted.append(Written(one.record_id, waits, written, at))
     return await sync_contacts.note_written(conn, row.id, noted)

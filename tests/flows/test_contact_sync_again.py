@@ -1,0 +1,136 @@
+"""What a contact sync writes, reads and keeps when it is changed, refused, interrupted or told twice."""
+
+import pytest
+
+from gateway.flows.contact_sync import writing
+from gateway.storage import connections, sync_contacts
+from gateway.storage.running import Retry
+from gateway.storage.sync_contacts import ContactRow
+
+from .test_contact_sync import begin, held, patch, person, referrers, shown, writes
+
+
+def spare(world):
+    """Return a field of contacts that takes a link and that the sync does not write."""
+    return world.sandbox.add_field("person", "Another Link", "varchar").code
+
+
+# --- the write-back --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held_back(monkeypatch):
+    """Keep what waits to be written waiting, as a budget that is used up does; the fixture's call ends it."""
+    written = writing.WriteBack.run
+
+    async def wait(self, run):
+        return Retry("The budget is used up.", after_seconds=600, counts=False)
+
+    monkeypatch.setattr(writing.WriteBack, "run", wait)
+    return lambda: monkeypatch.setattr(writing.WriteBack, "run", written)
+
+
+async def test_a_write_back_that_is_switched_off_ends_what_waits_to_be_written(world, held_back):
+    sync = await begin(world)
+    await world.drain()
+    waits = await shown(world, sync)
+    assert (waits["phase"], waits["progress"]["to_write"]) == ("writing_back", 2)
+    await patch(world, sync, write_back=[])
+    await world.drain()
+    done = await shown(world, sync)
+    assert (done["state"], done["progress"]["to_write"]) == ("completed", 0)
+    held_back()
+    await world.later(hours=1)
+    assert not writes(world, "ada@customer.test")
+
+
+async def test_a_write_back_that_is_mapped_anew_while_paused_is_applied_when_the_sync_goes_on(world):
+    sync = await begin(world, ongoing=True)
+    await world.drain()
+    field = world.sandbox.demo.person_fields["Referral Count"].code
+    other = [{"source": "person.link", "field": spare(world)}]
+    await patch(world, sync, paused=True)
+    remapped = await patch(world, sync, write_back=other)
+    assert (remapped["state"], remapped["cause"]) == ("paused", "by_request"), "nobody asked to go on"
+    await world.drain()
+    await patch(world, sync, paused=False)
+    await world.drain()
+    link = (await referrers(world))["ada@customer.test"]["link"]
+    assert person(world, "ada@customer.test").custom_fields.get(other[0]["field"]) == link
+    assert field not in {row["field"] for row in (await shown(world, sync))["write_back"]}
+
+
+async def test_a_write_back_that_is_mapped_anew_and_paused_at_once_is_applied_later(world):
+    sync = await begin(world, ongoing=True)
+    await world.drain()
+    other = [{"source": "person.link", "field": spare(world)}]
+    await patch(world, sync, write_back=other, paused=True)
+    await world.drain()
+    await patch(world, sync, paused=False)
+    await world.drain()
+    link = (await referrers(world))["ada@customer.test"]["link"]
+    assert person(world, "ada@customer.test").custom_fields.get(other[0]["field"]) == link
+
+
+async def test_what_the_crm_refused_is_not_sent_again_until_it_changes(world):
+    sync = await begin(world, ongoing=True)
+    number = person(world, "ada@customer.test").id
+    world.sandbox.fail_next(400, 1, match=f"/persons/{number}", method="PATCH")
+    await world.drain()
+    assert (await shown(world, sync))["progress"]["refused"] == 1
+    before = len(writes(world, "ada@customer.test"))
+    for _ in range(3):
+        await world.later(hours=25)
+    assert len(writes(world, "ada@customer.test")) == before
+    assert (await shown(world, sync))["progress"]["refused"] == 1
+    await world.setup()
+    ada = (await referrers(world))["ada@customer.test"]
+    await world.signup(referrer={"code": ada["code"]})
+    await world.drain()
+    assert held(world, "ada@customer.test") == ada["link"]
+
+
+async def test_what_waits_to_be_written_by_a_completed_sync_is_written_over_the_next_connection(world, held_back):
+    sync = await begin(world, campaign={"link_template": None})
+    await world.drain()
+    await world.later(hours=25)
+    assert (await shown(world, sync))["state"] == "completed"
+    ada = (await referrers(world))["ada@customer.test"]
+    late = {"people": [{"person": ada["id"], "link": "https://host.example/late"}]}
+    await world.call("PATCH", "/v1/accounts/acme/campaigns/spring/people", late)
+    await world.drain()
+    await world.call("DELETE", f"/v1/connections/{sync['connection']}")
+    held_back()
+    await world.later(hours=1)
+    await world.connect()
+    await world.drain()
+    assert held(world, "ada@customer.test") == "https://host.example/late"
+
+
+async def test_a_sync_that_goes_on_with_a_new_connection_watches_when_it_became_ongoing_meanwhile(world):
+    sync = await begin(world, ongoing=True)
+    await world.drain()
+    await world.call("DELETE", f"/v1/connections/{sync['connection']}")
+    await patch(world, sync, ongoing=False)
+    await world.connect()
+    await world.drain()
+    assert (await shown(world, sync))["state"] == "completed"
+
+
+async def test_a_contact_that_a_write_finds_gone_is_counted_once(world, monkeypatch):
+    """Somebody else finds out first, between the call and its commit."""
+    sync = await begin(world, ongoing=True)
+    ada = person(world, "ada@customer.test")
+    noted = writing._note
+
+    async def note(conn, row, done, now):
+        if done.gone:
+            gone = [ContactRow(one.record_id, one.person_id, "gone", "deleted", row.walk) for one in done.gone]
+            await sync_contacts.put(conn, row.id, gone)
+        return await noted(conn, row, done, now)
+
+    monkeypatch.setattr(writing, "_note", note)
+    world.sandbox.fail_next(404, 1, match=f"/persons/{ada.id}", method="PATCH")
+    await world.drain()
+    progress = (await shown(world, sync))["progress"]
+    assert (progress["imported"], progress["gone"]) == (2, 0), "counted by who found out, not by the write"
