@@ -127,6 +127,22 @@ async def known_for(conn: AsyncConnection, connection_id: str, email_hash: str |
     return list(once.values())
 
 
+async def made_lately(
+    conn: AsyncConnection, connection_id: str, record_kind: str, record_ids: Collection[str], since: datetime
+) -> set[str]:
+    """Return the ids of those of these records that a signup of ours made since then."""
+    if not record_ids:
+        return set()
+    statement = select(links.c.record_id).where(
+        links.c.connection_id == connection_id,
+        links.c.record_kind == record_kind,
+        among(conn, links.c.record_id, record_ids),
+        links.c.how == "created",
+        links.c.created_at >= since,
+    )
+    return set((await conn.execute(statement)).scalars())
+
+
 async def made_between(
     conn: AsyncConnection, since: datetime, until: datetime, limit: int
 ) -> list[tuple[str, str, datetime]]:

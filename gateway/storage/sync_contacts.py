@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, and_, bindparam, delete, func, literal, select, text, update
+from sqlalchemy import Row, and_, bindparam, delete, func, literal, or_, select, text, update
 
 from gateway.storage.columns import UtcTime
 from gateway.storage.engine import AsyncConnection, among, insert, now_micros
@@ -236,6 +236,25 @@ async def mark_people(conn: AsyncConnection, person_ids: Collection[str]) -> lis
                 .values(to_write=syncs.c.to_write + marked.rowcount, updated_at=now_micros(conn))
             )
     return sorted(by_sync)
+
+
+async def being_written(
+    conn: AsyncConnection, connection_id: str, record_ids: Collection[str], since: datetime
+) -> set[str]:
+    """Return those of these contacts that some sync of a connection is about to write, or has written since then."""
+    if not record_ids:
+        return set()
+    statement = (
+        select(sync_contacts.c.record_id)
+        .join_from(sync_contacts, syncs, syncs.c.id == sync_contacts.c.sync_id)
+        .where(
+            syncs.c.connection_id == connection_id,
+            among(conn, sync_contacts.c.record_id, record_ids),
+            or_(sync_contacts.c.to_write, sync_contacts.c.written_at >= since),
+        )
+        .distinct()
+    )
+    return set((await conn.execute(statement)).scalars())
 
 
 async def of_people(conn: AsyncConnection, person_ids: Collection[str]) -> set[str]:

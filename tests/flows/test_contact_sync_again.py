@@ -1,11 +1,14 @@
 """What a contact sync writes, reads and keeps when it is changed, refused, interrupted or told twice."""
 
 import pytest
+from sqlalchemy import select
 
-from gateway.flows.contact_sync import writing
-from gateway.storage import connections, sync_contacts
+from gateway.flows.contact_sync import hints, tasks, writing
+from gateway.storage import connections, sync_contacts, syncs
 from gateway.storage.running import Retry
 from gateway.storage.sync_contacts import ContactRow
+from gateway.storage.tables import tasks as stored
+from gateway_pipedrive.sandbox import controls
 
 from .test_contact_sync import begin, held, patch, person, referrers, shown, writes
 
@@ -134,3 +137,52 @@ async def test_a_contact_that_a_write_finds_gone_is_counted_once(world, monkeypa
     await world.drain()
     progress = (await shown(world, sync))["progress"]
     assert (progress["imported"], progress["gone"]) == (2, 0), "counted by who found out, not by the write"
+
+
+# --- hints -----------------------------------------------------------------------------------------------
+
+
+async def test_hints_that_wait_are_dropped_when_a_filter_is_chosen(world, monkeypatch):
+    sync = await begin(world, ongoing=True)
+    await world.drain()
+    read = hints.ReadHints.run
+
+    async def wait(self, run):
+        return Retry("The budget is used up.", after_seconds=120, counts=False)
+
+    monkeypatch.setattr(hints.ReadHints, "run", wait)
+    world.sandbox.add_person("New Comer", "new@customer.test")
+    await world.later(seconds=30)
+    examples = world.sandbox.add_filter("Examples", "people", [["name", "contains", "Example"]])
+    await patch(world, sync, selection={"filter": str(examples.id)})
+    await world.drain()
+    monkeypatch.setattr(hints.ReadHints, "run", read)
+    await world.later(minutes=3)
+    assert "new@customer.test" not in await referrers(world)
+
+
+async def test_a_sync_reads_hints_one_task_at_a_time_beside_its_pages(world):
+    sync = await begin(world)
+    async with world.services.database.read() as conn:
+        row = await syncs.get(conn, sync["id"])
+    assert tasks.hints_task(row, ["1"], {}).exclusive_key == tasks.page_task(row).exclusive_key
+
+
+async def test_a_change_by_another_app_of_the_connected_user_is_read_and_our_own_is_not(world, monkeypatch):
+    await begin(world, ongoing=True)
+    await world.drain()
+    ada = person(world, "ada@customer.test")
+    await world.later(minutes=2)
+    assert await hinted(world) == 0, "our write-back is no hint"
+    api = controls.Call
+    monkeypatch.setattr(controls, "Call", lambda *args, **given: api(*args, **{**given, "source": "api"}))
+    world.sandbox.update_person(ada.id, emails=[{"value": "ada@moved.test", "primary": True}])
+    await world.later(seconds=30)
+    assert "ada@moved.test" in await referrers(world)
+    assert await hinted(world) == 1
+
+
+async def hinted(world):
+    """Return how many tasks read contacts because of a hint."""
+    async with world.services.database.read() as conn:
+        return len(list(await conn.execute(select(stored.c.id).where(stored.c.kind == tasks.HINTS))))

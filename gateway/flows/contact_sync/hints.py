@@ -1,11 +1,11 @@
 """Follow what webhooks say of contacts: an ongoing sync reads those again at once.
 
 A webhook is a hint. A sync of all contacts reads the ones that it names; one of a saved filter walks again soon, since
-only a walk shows who belongs to a filter. The echo of our own writes is no hint.
+only a walk shows who belongs to a filter. The echo of a write that we did a moment ago is no hint.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -19,15 +19,19 @@ from gateway.flows.contact_sync.tasks import hints_task, settle_task, write_task
 from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk import errors
-from gateway.storage import campaigns, sync_contacts, syncs
+from gateway.storage import campaigns, links, sync_contacts, syncs
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.running import Done, Outcome, TaskRun
+from gateway.storage.syncs import SyncRow
 from gateway.storage.tasks import NewTask, Task, insert_tasks
 from gateway_schemas.records import Record, RecordChange, RecordRef
 from gateway_schemas.sync import ContactPage
 
 CALL_SECONDS = 60.0
+ECHO = timedelta(minutes=1)
+"""How long after a write of ours a change by the connected user is taken for its echo."""
+
 A_TASK = 100
 """Contacts of one task."""
 
@@ -44,13 +48,14 @@ async def follow(
     if integration is None:
         return
     kind = integration.manifest.contact_kind
-    told = [one for one in changes if one.ref.kind == kind and not one.own]
+    told = [one for one in changes if one.ref.kind == kind]
     if not told:
         return
     tasks: list[NewTask] = []
-    for row in await syncs.in_states(conn, ["running", "watching"], connection_id=connection.id):
-        if not row.ongoing:
-            continue
+    rows = await syncs.in_states(conn, ["running", "watching"], connection_id=connection.id)
+    ongoing = [row for row in rows if row.ongoing]
+    told = await _without_echoes(conn, connection, kind, told, now) if ongoing else []
+    for row in ongoing if told else []:
         if row.selection.filter is None:
             merged = {one.ref.id: one.merged_into for one in told if one.merged_into}
             # who was merged away stands beside the survivor, so that one task sees both
@@ -65,6 +70,27 @@ async def follow(
     await insert_tasks(conn, tasks, now)
 
 
+async def _without_echoes(
+    conn: AsyncConnection, connection: ConnectionRow, kind: str, told: Sequence[RecordChange], now: datetime
+) -> list[RecordChange]:
+    """Leave out what our own writes brought about.
+
+    A vendor says at best which user it was, and another app may share the user: it is our echo only where we write now
+    or wrote a moment ago. What is taken for one by mistake is found by the next walk.
+    """
+    own = sorted({one.ref.id for one in told if one.own})
+    if not own:
+        return list(told)
+    since = now - ECHO
+    ours = await sync_contacts.being_written(conn, connection.id, own, since)
+    ours |= await links.made_lately(conn, connection.id, kind, own, since)
+    return [one for one in told if not (one.own and one.ref.id in ours)]
+
+
+def _asks_otherwise(fresh: SyncRow, known: SyncRow) -> bool:
+    return (fresh.mapping, fresh.selection) != (known.mapping, known.selection)
+
+
 class ReadHints:
     """Reads contacts that changed, and makes them referrers as a page would."""
 
@@ -76,8 +102,8 @@ class ReadHints:
         ids: Sequence[str] = run.task.args["ids"]
         async with self._services.database.read() as conn:
             row = await syncs.get(conn, run.task.args["sync"])
-            if row is None or not row.is_at_work or not row.ongoing:
-                return Done()
+            if row is None or not row.is_at_work or not row.ongoing or row.selection.filter is not None:
+                return Done()  # who belongs to a filter, only a walk shows
             active = await find_active(self._services, conn, row.connection_id)
             campaign = await campaigns.get(conn, row.account_id, row.campaign_id)
         if active is None or campaign is None:
@@ -106,7 +132,7 @@ class ReadHints:
         async def apply(conn: AsyncConnection) -> None:
             now = run.now()
             fresh = await syncs.lock(conn, known.id)
-            if fresh is None or not fresh.is_at_work or fresh.mapping != known.mapping:
+            if fresh is None or not fresh.is_at_work or _asks_otherwise(fresh, known):
                 return
             met = await sync_contacts.by_records(conn, fresh.id, [one.record_id for one in contacts])
             # a contact that we never met and that is not there is none of ours

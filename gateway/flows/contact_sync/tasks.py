@@ -47,6 +47,7 @@ def hints_task(row: SyncRow, ids: list[str], merged: dict[str, str]) -> NewTask:
         lane=lane_of(row.integration, row.identity),
         account_id=row.account_id,
         priority=BULK,
+        exclusive_key="sync:read",
     )
 
 
