@@ -40,6 +40,7 @@ from gateway.storage.tables import (
     pushes,
     record_states,
     rewards,
+    syncs,
     tasks,
     timeline,
 )
@@ -63,6 +64,8 @@ class Place(NamedTuple):
         of_account: Which rows belong to an account.
         of_people: Which rows are about people.
         whole: Rows about the person are emptied, not searched: they hold what was sent and answered.
+        listed: Rows tell of many people, each an entry of ``people`` with its id in ``person``: entries of the person
+            are emptied, those of others stay. An address that the person had before is found by this alone.
     """
 
     table: Table
@@ -70,6 +73,13 @@ class Place(NamedTuple):
     of_account: Callable[[str], ColumnElement[bool]]
     of_people: Callable[[AsyncConnection, Collection[str]], ColumnElement[bool]]
     whole: bool = False
+    listed: bool = False
+
+
+def _listing(conn: AsyncConnection, ids: Collection[str]) -> ColumnElement[bool]:
+    """Return which events tell of these people among others; they are nobody's own."""
+    named = [type_coerce(events.c.data, Text).contains(person, autoescape=True) for person in ids]
+    return and_(events.c.type == "contacts.imported", or_(*named))
 
 
 def _tasks_of(conn: AsyncConnection, ids: Collection[str]) -> ColumnElement[bool]:
@@ -95,6 +105,12 @@ PLACES = (
         events, ("data",),
         lambda account: events.c.account_id == account,
         lambda conn, ids: among(conn, events.c.person_id, ids),
+    ),
+    Place(events, ("data",), lambda account: events.c.account_id == account, _listing, listed=True),
+    Place(
+        syncs, ("message", "problems"),
+        lambda account: syncs.c.account_id == account,
+        lambda conn, ids: null().is_not(None),
     ),
     Place(
         timeline, ("text", "data"),
@@ -205,8 +221,19 @@ def _holds(place: Place, words: Sequence[str]) -> ColumnElement[bool]:
     return or_(*(func.coalesce(column, "").icontains(word, autoescape=True) for column in columns for word in words))
 
 
-async def scrub_rows(conn: AsyncConnection, place: Place, rows: Sequence[Row], words: Words, *, own: bool) -> None:
-    """Take these words out of rows; of the person's ``own`` rows also whatever stands where a name would."""
+async def scrub_rows(
+    conn: AsyncConnection, place: Place, rows: Sequence[Row], people_ids: Collection[str], words: Words, *, own: bool
+) -> None:
+    """Take these words out of rows; of the person's ``own`` rows also whatever stands where a name would.
+
+    Args:
+        conn: The writer's connection.
+        place: Where the rows are.
+        rows: Their primary keys.
+        people_ids: Whose rows they are; empty for rows that were found by the words.
+        words: What is taken out.
+        own: The rows are the erased person's own.
+    """
     keys = list(place.table.primary_key.columns)
     where = and_(*(column == bindparam(f"k_{column.name}", type_=column.type) for column in keys))
     columns = [place.table.c[name] for name in place.columns]
@@ -218,7 +245,7 @@ async def scrub_rows(conn: AsyncConnection, place: Place, rows: Sequence[Row], w
             changes.append(
                 named
                 | {
-                    f"v_{name}": _scrubbed(place, name, value, words, own=own)
+                    f"v_{name}": _scrubbed(place, name, value, people_ids, words, own=own)
                     for name, value in zip(place.columns, found, strict=True)
                 }
             )
@@ -227,9 +254,15 @@ async def scrub_rows(conn: AsyncConnection, place: Place, rows: Sequence[Row], w
         await conn.execute(update(place.table).where(where).values(values), changes)
 
 
-def _scrubbed(place: Place, column: str, value: Any, words: Words, *, own: bool) -> Any:
+def _scrubbed(place: Place, column: str, value: Any, people_ids: Collection[str], words: Words, *, own: bool) -> Any:
     if value is None or (own and place.whole):
         return None
+    if place.listed and people_ids:
+        entries = [
+            words.value(one, KEYS if own else ()) if one.get("person") in people_ids else one
+            for one in value.get("people", [])
+        ]
+        return {**value, "people": entries}
     if isinstance(place.table.c[column].type, Json):
         return words.value(value, KEYS if own else ())
     return words.text(value)

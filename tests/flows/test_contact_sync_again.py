@@ -4,11 +4,14 @@ import pytest
 from sqlalchemy import select
 
 from gateway.flows.contact_sync import hints, tasks, writing
+from gateway.flows.people import erase
 from gateway.storage import connections, sync_contacts, syncs
 from gateway.storage.running import Retry
 from gateway.storage.sync_contacts import ContactRow
+from gateway.storage.tables import events
 from gateway.storage.tables import tasks as stored
 from gateway_pipedrive.sandbox import controls
+from gateway_schemas.records import RecordChange, RecordRef
 
 from .test_contact_sync import begin, held, patch, person, referrers, shown, writes
 
@@ -186,3 +189,51 @@ async def hinted(world):
     """Return how many tasks read contacts because of a hint."""
     async with world.services.database.read() as conn:
         return len(list(await conn.execute(select(stored.c.id).where(stored.c.kind == tasks.HINTS))))
+
+
+# --- who is whose ----------------------------------------------------------------------------------------
+
+
+async def test_an_address_that_changed_is_erased_from_what_was_told_under_the_old_one(world):
+    await world.endpoint()
+    await begin(world, ongoing=True)
+    await world.drain()
+    ada = person(world, "ada@customer.test")
+    world.sandbox.update_person(ada.id, emails=[{"value": "ada@moved.test", "primary": True}])
+    await world.later(minutes=2)
+    assert "ada@moved.test" in await referrers(world)
+    await erase.erase(world.services, "acme", "ada@moved.test")
+    async with world.services.database.read() as conn:
+        told = "\n".join(str(row.data) for row in await conn.execute(select(events.c.data)))
+    assert "ada@customer.test" not in told
+    assert "ben@customer.test" in told
+
+
+async def test_contacts_that_swap_their_addresses_both_stay_referrers(world):
+    sync = await begin(world, ongoing=True)
+    await world.drain()
+    world.sandbox.delete_subscriptions()
+    ada, ben = person(world, "ada@customer.test"), person(world, "ben@customer.test")
+    world.sandbox.update_person(ada.id, emails=[{"value": "ben@customer.test", "primary": True}])
+    world.sandbox.update_person(ben.id, emails=[{"value": "ada@customer.test", "primary": True}])
+    await world.later(minutes=20)
+    progress = (await shown(world, sync))["progress"]
+    assert (progress["imported"], progress["skipped"]) == (2, {"no_email": 1})
+
+
+async def test_a_contact_that_is_gone_and_told_again_stays_gone(world):
+    sync = await begin(world, ongoing=True)
+    await world.drain()
+    ada = person(world, "ada@customer.test")
+    world.sandbox.delete_person(ada.id)
+    await world.later(minutes=2)
+    async with world.services.database.read() as conn:
+        row = await syncs.get(conn, sync["id"])
+        connection = await connections.get(conn, row.connection_id)
+    told = RecordChange(ref=RecordRef(kind="contact", id=str(ada.id)), deleted=True)
+    now = world.services.clock.now()
+    await world.services.database.writer.run(lambda conn: hints.follow(conn, world.services, connection, [told], now))
+    await world.drain()
+    await world.later(hours=49)
+    progress = (await shown(world, sync))["progress"]
+    assert (progress["imported"], progress["gone"]) == (1, 1)

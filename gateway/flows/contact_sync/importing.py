@@ -129,16 +129,28 @@ class _Planner:
         if self.campaign.link_template is not None:
             self.codes = mint_codes(len(contacts))
         self.ids = new_ids("per", len(contacts))[::-1]  # handed out in order
+        for contact in contacts.values():
+            self._release(contact, self.before.get(contact.record_id))
         # those that are gone first: another contact may stand for their referrers from now on
         for contact in sorted(contacts.values(), key=lambda one: one.reason is None):
             self._decide(contact, self.before.get(contact.record_id))
         return self.plan
 
+    def _release(self, contact: Contact, row: ContactRow | None) -> None:
+        """Let a contact whose address is somebody else's now stand for its referrer no more: two may have swapped."""
+        found = self.by_hash.get(contact.email_hash or "")
+        if found is None or row is None or row.state != "imported" or row.person_id in (None, found.id):
+            return
+        if self.held_by.get(row.person_id or "") == row.record_id:
+            del self.held_by[row.person_id or ""]
+
     def _decide(self, contact: Contact, row: ContactRow | None) -> None:
         self.plan.seen += row is None
         was_imported = row is not None and row.state == "imported"
         if contact.reason is not None:
-            if not was_imported:
+            if row is not None and row.state == "gone":
+                self._meet(row)  # known already: it stays gone, and is not counted as skipped
+            elif not was_imported:
                 self._skip(contact, row, contact.reason)
             elif contact.reason in GONE and row is not None:
                 self._lose(row, contact.reason)

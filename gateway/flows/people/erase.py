@@ -104,7 +104,8 @@ async def _scrub(
     async with services.database.read() as conn:
         rows = await personal.rows_with(conn, place, account_id, ids, search)
     for start in range(0, len(rows), BATCH):
-        write = partial(personal.scrub_rows, place=place, rows=rows[start : start + BATCH], words=words, own=own)
+        some = rows[start : start + BATCH]
+        write = partial(personal.scrub_rows, place=place, rows=some, people_ids=ids, words=words, own=own)
         await services.database.writer.run(write)
 
 
