@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.sdk.errors import NotSupported
 from gateway.sdk.polling import ChangePage
@@ -37,14 +38,16 @@ class Place(Struct, frozen=True, omit_defaults=True, tag="changes"):
         turn: Which one is read next.
         began: When the walk began.
         customers / contacts: The vendor's tokens; null before the first page.
-        newest: The highest time of change seen, to begin again from when a token is refused.
+        customers_newest / contacts_newest: The highest time of change that each feed told of, to begin it again from
+            when its token is refused; the one says nothing of how far the other was read.
     """
 
     began: datetime
     turn: Thing = "customers"
     customers: str | None = None
     contacts: str | None = None
-    newest: datetime | None = None
+    customers_newest: datetime | None = None
+    contacts_newest: datetime | None = None
 
 
 async def poll(client: ServiceTitan, checkpoint: str | None, now: datetime) -> ChangePage:
@@ -93,14 +96,18 @@ def read_place(checkpoint: str | None, now: datetime) -> Place:
 
 def advance(place: Place, page: Export[Any]) -> tuple[Place, bool]:
     """Return where to go on, and whether both feeds are at their end: that of contacts is read after the other."""
+    at_end, newest = not page.has_more, _newest(place)
     seen = [moment for row in page.rows if (moment := aware(row.modified_on)) is not None]
-    newest = max([*seen, *([place.newest] if place.newest is not None else [])], default=None)
-    at_end = not page.has_more
+    newest = max([*seen, *([newest] if newest is not None else [])], default=None)
     if place.turn == "customers":
         turn: Thing = "contacts" if at_end else "customers"
-        return Place(place.began, turn, page.continue_from, place.contacts, newest), False
+        return replace(place, turn=turn, customers=page.continue_from, customers_newest=newest), False
     turn = "customers" if at_end else "contacts"
-    return Place(place.began, turn, place.customers, page.continue_from, newest), at_end
+    return replace(place, turn=turn, contacts=page.continue_from, contacts_newest=newest), at_end
+
+
+def _newest(place: Place) -> datetime | None:
+    return place.customers_newest if place.turn == "customers" else place.contacts_newest
 
 
 async def _page(client: ServiceTitan, place: Place) -> Export[Any]:
@@ -114,7 +121,7 @@ async def _page(client: ServiceTitan, place: Place) -> Export[Any]:
         if token is None:
             raise
         # How long a token lives is not documented: begin again from before the last change that was seen.
-        return await _read(client, place.turn, stamp((place.newest or place.began) - BACK))
+        return await _read(client, place.turn, stamp((_newest(place) or place.began) - BACK))
 
 
 async def _read(client: ServiceTitan, thing: Thing, start: str | None) -> Export[Any]:

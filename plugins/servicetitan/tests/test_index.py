@@ -112,6 +112,18 @@ async def test_a_token_that_is_refused_begins_again_from_before_the_last_change(
     assert any((start or "").startswith("2026-11-20") for start in starts), "not from the very beginning"
 
 
+async def test_changes_of_one_feed_say_nothing_of_how_far_the_other_was_read(sandbox, connection, clock):
+    known, checkpoint, _ = await walk(connection)
+    clock.advance(timedelta(days=10))
+    ada, ben, _ = sandbox.demo.customers
+    sandbox.add_contact(ada.id, "Email", "ada@second.test")
+    clock.advance(timedelta(days=10))
+    sandbox.edit_customer(ben.id, name="Ben Again")
+    broken = json.dumps({**json.loads(checkpoint), "contacts": "stale-token"})
+    known, _, _ = await walk(connection, broken, known)
+    assert "ada@second.test" in addresses(known)
+
+
 async def test_an_account_that_hides_its_customers_says_so(sandbox, connection):
     sandbox.take_scope("tn.crm.customers:r")
     with pytest.raises(NotSupported, match="list of contacts"):
