@@ -171,7 +171,11 @@ class Run:
         return [process.url for process in self.processes if process.up and process.port is not None]
 
     async def _call(self, method: str, path: str, body: Any = None) -> Any:
-        answer = await self._api.request(method, self._urls()[0] + path, json=body)
+        for _ in range(20):
+            answer = await self._api.request(method, self._urls()[0] + path, json=body)
+            if answer.status_code != 503:  # nothing was done: on a busy machine the vendor may answer too late
+                break
+            await asyncio.sleep(1)
         if answer.is_error:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json() if answer.content else None
