@@ -6,7 +6,7 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gateway.console.charts import draw
+from gateway.console.charts import SMALL, draw
 from gateway.console.pages import Desk
 from gateway.errors import Refused, not_found
 from gateway.flows import overview
@@ -45,11 +45,13 @@ async def show_activity(desk: NamedDependency[Desk]) -> Response[str]:
     parked, held = await overview.what_waits(desk.services, desk.account_id)
     names = {one.id: one.name for one in (await campaigns.find_page(desk.services, desk.account_id, 200, None)).data}
     say = desk.texts.say
+    names_of_bars = (say("signups"), say("qualified"), say("failed"))
     return desk.page(
         "activity.html",
         ledger=found,
         days=days,
-        chart=draw(days, (say("signups"), say("qualified"), say("failed"))),
+        chart=draw(days, names_of_bars),
+        small_chart=draw(days, names_of_bars, SMALL),
         parked=parked,
         held=held,
         held_messages=HELD_MESSAGES,

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from gateway.flows.overview import Day
 
 WIDTH, HEIGHT = 720, 190
+SMALL = 310
+"""Width on a phone."""
+
 LEFT, RIGHT, TOP, BOTTOM = 38, 6, 10, 24
 
 
@@ -38,17 +41,18 @@ class Chart:
     left: int = LEFT
 
 
-def draw(days: Sequence[Day], names: tuple[str, str, str]) -> Chart:
+def draw(days: Sequence[Day], names: tuple[str, str, str], width: int = WIDTH) -> Chart:
     """Return three bars a day: signups, qualified, failed.
 
     Args:
         days: In order; at least one.
         names: Of the three, for the titles of the bars.
+        width: Of the whole chart, as wide as it is shown: text that is scaled down cannot be read.
     """
     top = nice_top(max((max(one.signups, one.qualified, one.failed) for one in days), default=0))
-    inner, base = WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM
+    inner, base = width - LEFT - RIGHT, HEIGHT - BOTTOM
     step = inner / len(days)
-    width = max(1.0, step * 0.78 / 3)
+    bar_width = max(1.0, step * 0.78 / 3)
     bars = []
     for number, day in enumerate(days):
         x = LEFT + number * step + step * 0.11
@@ -58,9 +62,9 @@ def draw(days: Sequence[Day], names: tuple[str, str, str]) -> Chart:
                 title = f"{day.day.isoformat()}: {names[place]} {value}"
                 bars.append(
                     Bar(
-                        x=round(x + place * width, 1),
+                        x=round(x + place * bar_width, 1),
                         y=round(base - height, 1),
-                        width=round(width * 0.92, 1),
+                        width=round(bar_width * 0.92, 1),
                         height=round(height, 1),
                         style=f"c{place + 1}",
                         title=title,
@@ -73,7 +77,7 @@ def draw(days: Sequence[Day], names: tuple[str, str, str]) -> Chart:
         for number, day in enumerate(days)
         if (len(days) - 1 - number) % every == 0
     ]
-    return Chart(bars=bars, grid=grid, ticks=ticks)
+    return Chart(bars=bars, grid=grid, ticks=ticks, width=width)
 
 
 def nice_top(value: int) -> int:

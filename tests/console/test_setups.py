@@ -1,12 +1,16 @@
 """A campaign's setup in the console: what is offered, what is wrong and where, and that nothing typed is lost."""
 
+from datetime import date, timedelta
+from itertools import pairwise
+
 import pytest
 
 from gateway.app import create_app
 from gateway.console import setup_form
-from gateway.console.charts import nice_top
+from gateway.console.charts import RIGHT, SMALL, WIDTH, draw, nice_top
 from gateway.console.forms import Form
 from gateway.flows import access
+from gateway.flows.overview import Day
 from gateway_schemas.campaign import SetupProblem
 
 from ..flows.toy_crm import MANIFEST, open_toy  # noqa: TID252 - folders of tests are no packages
@@ -298,3 +302,16 @@ def test_what_was_sent_is_read_in_the_order_of_the_page():
 @pytest.mark.parametrize(("value", "top"), [(0, 2), (2, 2), (3, 4), (5, 10), (11, 20), (99, 100), (101, 200)])
 def test_the_scale_of_the_chart_ends_at_a_round_number(value, top):
     assert nice_top(value) == top
+
+
+@pytest.mark.parametrize("width", [WIDTH, SMALL])
+def test_the_chart_keeps_to_its_width_and_its_days_do_not_touch(width):
+    days = [
+        Day(day=date(2026, 11, 1) + timedelta(days=number), signups=number, qualified=1, failed=2)
+        for number in range(30)
+    ]
+    chart = draw(days, ("signups", "qualified", "failed"), width)
+    assert chart.width == width
+    assert max(bar.x + bar.width for bar in chart.bars) <= width - RIGHT
+    places = [x for x, _ in chart.ticks]
+    assert min(later - x for x, later in pairwise(places)) > 38  # "26.11." in 11 px, and a gap
