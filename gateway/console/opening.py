@@ -28,7 +28,7 @@ async def open_console(request: AnyRequest, services: NamedDependency[Services])
     try:
         opened = await access.open_session(services, form.get("link"))
     except Refused as error:
-        again = await _already_open(request, services)
+        again = await _already_open(request, services, form.get("link"))
         if again is not None:  # a double click, or the back button
             return redirect(home_of(again))
         return html(services.settings, "open.html", status=401, link="", error=error.detail, framed=in_frame(request))
@@ -37,11 +37,16 @@ async def open_console(request: AnyRequest, services: NamedDependency[Services])
     return redirect(path, {"set-cookie": cookie(services.settings, name, opened.token)})
 
 
-async def _already_open(request: AnyRequest, services: Services) -> Visitor | None:
+async def _already_open(request: AnyRequest, services: Services, link: str) -> Visitor | None:
+    """Return the session of this browser that is of the link's account; a link must not open another account."""
+    account_id = await access.account_of_link(services, link)
+    if account_id is None:
+        return None
     try:
-        return await find_visitor(request, services, None)
+        visitor = await find_visitor(request, services, account_id)
     except Refused:
         return None
+    return visitor if visitor.account_id == account_id else None
 
 
 @get("/")
@@ -65,8 +70,9 @@ async def account_home(desk: NamedDependency[Desk]) -> Response[str]:
 @get("/connected")
 async def connected(request: AnyRequest, services: NamedDependency[Services]) -> Response[str]:
     """Say what became of an authorisation in a window of its own; the page that opened it learns it by itself."""
-    problem = PROBLEMS.get(request.query_params.get("problem", ""))
-    return html(services.settings, "connected.html", problem=problem)
+    query = request.query_params
+    problem = PROBLEMS.get(query.get("problem", ""))
+    return html(services.settings, "connected.html", problem=problem, state=query.get("state", ""))
 
 
 @get("/sign-in")

@@ -281,7 +281,8 @@ def problem_page(services: Services) -> Callable[[AnyRequest, Exception], Respon
         refused = refused_for(error)
         if refused.code == "internal":
             _log.error("console.failed", path=request.url.path, exc_info=error)
-        headers = {"hx-retarget": "body", "hx-reswap": "outerHTML"}
+        # the element that asked may choose a part that this page does not have: its whole content takes the place
+        headers = {"hx-retarget": "body", "hx-reswap": "innerHTML", "hx-reselect": "main"}
         if refused.retry_after is not None:
             headers["retry-after"] = str(max(1, round(refused.retry_after)))
         return html(

@@ -80,13 +80,17 @@ async def find_visitor(
 
 
 async def _visitors(request: AnyRequest, services: Services) -> AsyncIterator[Visitor]:
+    # pages ask by htmx whether something moved (every GET of it does): that is no click, and keeps no session alive
+    slide = not (request.method == "GET" and request.headers.get("hx-request") == "true")
     for name, token in _tokens(request, services.settings):
         framed = name == FRAMED or in_frame(request)
         if name == OPERATOR:
-            if await operators.is_operator(services, token):
+            if await operators.is_operator(services, token, slide=slide):
                 yield Visitor("operator", None, token, framed, name)
             continue
-        grant = await access.authenticate(services, token) if token.startswith(access.SESSION_PREFIX) else None
+        if not token.startswith(access.SESSION_PREFIX):
+            continue
+        grant = await access.authenticate(services, token, slide=slide)
         if grant is not None and grant.kind == "session":
             yield Visitor("session", grant.account_id, token, framed, name)
 

@@ -66,8 +66,14 @@ class GrantMemory:
 # --- who calls -----------------------------------------------------------------------------------------
 
 
-async def authenticate(services: Services, token: str) -> Grant | None:
-    """Return what a bearer token opens, or ``None`` when it is wrong, revoked or has ended."""
+async def authenticate(services: Services, token: str, *, slide: bool = True) -> Grant | None:
+    """Return what a bearer token opens, or ``None`` when it is wrong, revoked or has ended.
+
+    Args:
+        services: The process's services.
+        token: As it was sent.
+        slide: Prolong a session; a page that asks by itself does not.
+    """
     given = hash_of(token)
     if _is_host_key(services, given):
         return Grant("host", None, frozenset(get_args(Scope)))
@@ -78,9 +84,11 @@ async def authenticate(services: Services, token: str) -> Grant | None:
         return remembered[1]
     generation = memory.generation
     grant = await (
-        _session_grant(services, given, now) if token.startswith(SESSION_PREFIX) else _key_grant(services, given, now)
+        _session_grant(services, given, now, slide)
+        if token.startswith(SESSION_PREFIX)
+        else _key_grant(services, given, now)
     )
-    if grant is not None and generation == memory.generation:
+    if slide and grant is not None and generation == memory.generation:
         if len(memory.known) > 10_000:
             memory.known.clear()
         memory.known[given] = (now + timedelta(seconds=REMEMBER_SECONDS), grant)
@@ -104,22 +112,23 @@ async def _key_grant(services: Services, given: str, now: datetime) -> Grant | N
     if key is None:
         return None
     if key.last_used_at is None or now - key.last_used_at >= USED_EVERY:
-        await _note(services, lambda conn: accounts.touch_key(conn, key.id, now))
+        await note_use(services, lambda conn: accounts.touch_key(conn, key.id, now))
     return Grant("account", key.account_id, frozenset(key.scopes))
 
 
-async def _session_grant(services: Services, given: str, now: datetime) -> Grant | None:
+async def _session_grant(services: Services, given: str, now: datetime, slide: bool) -> Grant | None:
     async with services.database.read() as conn:
         session = await accounts.session_by_hash(conn, given, now)
     if session is None or session.expires_at is None or session.ends_at is None:
         return None
     slid = min(now + SESSION_IDLE, session.ends_at)
-    if slid - session.expires_at >= SLIDE_EVERY:
-        await _note(services, lambda conn: accounts.slide_session(conn, session.id, slid))
+    if slide and slid - session.expires_at >= SLIDE_EVERY:
+        await note_use(services, lambda conn: accounts.slide_session(conn, session.id, slid))
     return Grant("session", session.account_id, SESSION_SCOPES)
 
 
-async def _note(services: Services, write: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+async def note_use(services: Services, write: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+    """Write down that a key or a session was used; when that fails the use itself goes on."""
     try:
         await services.database.writer.run(write)
     except (Overloaded, StorageUnavailable) as error:  # a note about use must not refuse the call itself
@@ -240,6 +249,12 @@ async def open_session(services: Services, link: str) -> OpenedSession:
             "unauthenticated", "This link was used already or is older than five minutes; open the console again."
         )
     return OpenedSession(token, row.account_id, now + SESSION_LIFE)
+
+
+async def account_of_link(services: Services, link: str) -> str | None:
+    """Return the account that a link was made for, used or not; ``None`` for one that never was."""
+    async with services.database.read() as conn:
+        return await accounts.account_of_link(conn, hash_of(link))
 
 
 async def end_session(services: Services, token: str) -> None:

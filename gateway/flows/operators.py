@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from gateway.errors import Refused
-from gateway.flows.access import SESSION_IDLE, SESSION_LIFE, SLIDE_EVERY, hash_of
+from gateway.flows.access import SESSION_IDLE, SESSION_LIFE, SLIDE_EVERY, hash_of, note_use
 from gateway.flows.services import Services
 from gateway.storage import operators
 from gateway.storage.columns import new_id
@@ -55,11 +55,12 @@ async def sign_in(services: Services, key: str, address: str) -> str:
     """
     now = services.clock.now()
     tries = services.memory(Tries)
-    wait = tries.seconds_left(address, now)
-    if wait is not None:
-        raise Refused("rate_limited", f"Too many wrong keys. Wait {max(1, round(wait))} seconds.", retry_after=wait)
     given = hash_of(key.strip())
     if not _is_valid(services, given):
+        # a right key always passes: wrong ones, whoever sends them, must not keep operators out
+        wait = tries.seconds_left(address, now)
+        if wait is not None:
+            raise Refused("rate_limited", f"Too many wrong keys. Wait {max(1, round(wait))} seconds.", retry_after=wait)
         tries.all.append((now, address))
         log.warning("operator.refused")
         raise Refused("unauthenticated", "This is no host key of this gateway (GATEWAY_HOST_KEYS).")
@@ -77,8 +78,14 @@ async def sign_in(services: Services, key: str, address: str) -> str:
     return token
 
 
-async def is_operator(services: Services, token: str) -> bool:
-    """Say whether a token is that of a session that goes on; it slides while it is used."""
+async def is_operator(services: Services, token: str, *, slide: bool = True) -> bool:
+    """Say whether a token is that of a session that goes on; it slides while it is used.
+
+    Args:
+        services: The process's services.
+        token: As it was sent.
+        slide: Prolong the session; a page that asks by itself does not.
+    """
     if not token.startswith(PREFIX):
         return False
     now = services.clock.now()
@@ -87,8 +94,8 @@ async def is_operator(services: Services, token: str) -> bool:
     if row is None or not _is_valid(services, row.key_hash):
         return False
     slid = min(now + SESSION_IDLE, row.ends_at)
-    if slid - row.expires_at >= SLIDE_EVERY:
-        await services.database.writer.run(lambda conn: operators.slide(conn, row.id, slid))
+    if slide and slid - row.expires_at >= SLIDE_EVERY:
+        await note_use(services, lambda conn: operators.slide(conn, row.id, slid))
     return True
 
 

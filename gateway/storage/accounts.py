@@ -154,6 +154,12 @@ async def open_session(
     return None if row is None else SessionRow(**row)
 
 
+async def account_of_link(conn: AsyncConnection, link_hash: str) -> str | None:
+    """Return the account of a link, used or not."""
+    statement = select(console_sessions.c.account_id).where(console_sessions.c.link_hash == link_hash)
+    return (await conn.execute(statement)).scalar_one_or_none()
+
+
 async def session_by_hash(conn: AsyncConnection, token_hash: str, now: datetime) -> SessionRow | None:
     """Return the session with this token unless it has ended."""
     statement = select(*_SESSION).where(

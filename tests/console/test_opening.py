@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.storage.writer import Overloaded
+
 from .browsing import HOST_KEY
 from .conftest import opened
 
@@ -197,10 +199,13 @@ async def test_wrong_host_keys_are_refused_and_then_slowed_down(gateway, new_bro
     for _ in range(5):
         page = await browser.press("Sign in", secret__key="x" * 40, expect=401)
         assert "no host key" in page.text
-    page = await browser.press("Sign in", secret__key=HOST_KEY, expect=429)
+    page = await browser.press("Sign in", secret__key="x" * 40, expect=429)
     assert "Wait" in page.text
+    other = new_browser()
+    await other.go("/console/sign-in")
+    await other.press("Sign in", secret__key=HOST_KEY)  # nobody locks operators out by sending wrong keys
     gateway.clock.advance(timedelta(minutes=1, seconds=1))
-    await browser.press("Sign in", secret__key=HOST_KEY)
+    await browser.press("Sign in", secret__key="x" * 40, expect=401)
 
 
 async def test_an_accounts_session_sees_no_operators_page(gateway, browser):
@@ -273,3 +278,53 @@ async def test_a_frame_beside_a_window_of_the_same_account_sends_its_forms_by_ht
     part = await frame.go("/console/a/acme/settings/integrations", **by_script)
     page = await frame.send(next(one for one in part.forms if one.action.endswith("/toy/connect")), "Continue")
     assert page.link("Continue to Toy")
+
+
+async def test_a_link_that_is_used_up_opens_no_other_account(gateway, new_browser, browser):
+    link = await link_for(gateway, "bravo")
+    other = new_browser()
+    await other.go(link)
+    await other.press("Open the console")
+    await browser.go(link)
+    page = await browser.press("Open the console", expect=401)
+    assert "used already" in page.text
+    await browser.go("/console/open?link=never-was")
+    await browser.press("Open the console", expect=401)
+
+
+async def test_a_page_that_asks_by_itself_keeps_no_session_alive(gateway, browser, new_browser):
+    operator = await signed_in(new_browser())
+    by_script = {"hx-request": "true"}
+    for _ in range(6):
+        await browser.go("/console/a/acme/settings/integrations", **by_script)
+        await operator.go("/console/a/acme/settings/integrations", **by_script)
+        gateway.clock.advance(timedelta(minutes=5, seconds=1))
+    await browser.go("/console/a/acme/settings/integrations", expect=401, **by_script)
+    await operator.go("/console/a/acme/settings/integrations", expect=401, **by_script)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [("state=active", "Connected"), ("state=disconnected", "Not connected yet"), ("", "Not connected")],
+)
+async def test_the_window_says_connected_only_when_it_is(gateway, browser, query, said):
+    page = await browser.go(f"/console/connected?{query}")
+    assert f"<h1>{said}" in page.answer.text
+
+
+async def test_a_failure_takes_the_place_of_the_whole_page_whatever_part_was_asked_for(gateway, browser):
+    page = await browser.go("/console/a/bravo/campaigns", expect=404, **{"hx-request": "true"})
+    told = page.answer.headers
+    assert (told["hx-retarget"], told["hx-reselect"], told["hx-reswap"]) == ("body", "main", "innerHTML")
+    assert "<main" in page.answer.text
+
+
+async def test_an_operators_session_that_cannot_be_prolonged_now_is_still_one(gateway, new_browser, monkeypatch):
+    operator = await signed_in(new_browser())
+    gateway.clock.advance(timedelta(minutes=20))
+
+    async def refuse(write):
+        raise Overloaded("busy")
+
+    monkeypatch.setattr(gateway.services.database.writer, "run", refuse)
+    await operator.go("/console/accounts")
