@@ -51,9 +51,7 @@ class Place(Struct, frozen=True, omit_defaults=True, tag="all"):
 
 
 async def read_contacts(connection: Connection, selection: ContactSelection, checkpoint: str | None) -> ContactPage:
-    """Read one page of customers with their e-mail addresses.
-
-    A walk through all leaves merged and inactive ones out; one through changes tells of them by their state.
+    """Read one page of customers with their e-mail addresses; merged and inactive ones are told of by their state.
 
     Raises:
         NotSupported: A saved filter was asked for, and ServiceTitan has none; or the account hides its customers.
@@ -103,9 +101,10 @@ async def _changes(client: ServiceTitan, place: index.Place) -> ContactPage:
 
 
 async def _records(client: ServiceTitan, found: Sequence[Customer]) -> list[Record]:
-    alive = [one for one in found if one.active is not False and one.merged_to_id is None]
-    contacts = reads.by_customer(await client.contacts_of([str(one.id) for one in alive]))
-    return [customer_record(one, contacts.get(one.id, [])) for one in alive]
+    """Return customers with their contacts; those of merged and inactive ones nobody needs, so they are not read."""
+    alive = [str(one.id) for one in found if one.active is not False and one.merged_to_id is None]
+    contacts = reads.by_customer(await client.contacts_of(alive))
+    return [customer_record(one, contacts.get(one.id, [])) for one in found]
 
 
 def _write(place: Place | index.Place) -> str:

@@ -8,6 +8,7 @@ import pytest
 from gateway.sdk.errors import NotSupported
 from gateway_schemas.sync import ContactSelection
 from gateway_servicetitan import contacts
+from gateway_servicetitan.client import ServiceTitan
 from gateway_servicetitan.contacts import read_contacts
 from gateway_servicetitan.manifest import MANIFEST
 from plugins.servicetitan.tests.openapi import vendor_documents
@@ -131,13 +132,27 @@ async def test_a_later_walk_reads_what_changed_alone(crowd, clock):
     assert (await walk(connection, resume))[0] == []
 
 
-async def test_a_walk_through_all_leaves_out_merged_and_inactive_customers(crowd):
+async def test_a_walk_through_all_tells_of_merged_and_inactive_customers_by_their_state_alone(crowd, monkeypatch):
     sandbox, connection, people = crowd
+    named, really = [], ServiceTitan.all
+
+    async def listing(client, module, path, shape, params=None):
+        if path == "customers/contacts":
+            named.append(params["customerIds"])
+        return await really(client, module, path, shape, params)
+
+    monkeypatch.setattr(ServiceTitan, "all", listing)
     sandbox.merge_customers(people[0].id, people[1].id)
     sandbox.deactivate_customer(people[2].id)
     found, _, _ = await walk(connection)
-    assert {one.ref.id for one in found} == {str(one.id) for one in people} - {str(people[0].id), str(people[2].id)}
-    assert found[0].fields["emails"] == ["p0@x.test", "p1@x.test"]
+    told = {one.ref.id: one for one in found}
+    merged, survivor, inactive = (told[str(one.id)] for one in people[:3])
+    assert len(told) == len(people)
+    assert (merged.state, merged.merged_into) == ("merged", str(people[1].id))
+    assert (inactive.state, inactive.merged_into) == ("inactive", None)
+    assert survivor.fields["emails"] == ["p0@x.test", "p1@x.test"]
+    asked = {number for params in named for number in params.split(",")}
+    assert asked == {str(one.id) for one in people} - {merged.ref.id, inactive.ref.id}, "nobody needs their addresses"
 
 
 async def test_an_account_that_hides_its_customers_says_so(sandbox, connection):

@@ -70,8 +70,9 @@ async def test_merged_and_inactive_customers_become_none(world):
     ada, ben, cleo = world.sandbox.demo.customers
     world.sandbox.merge_customers(ada.id, ben.id)
     world.sandbox.deactivate_customer(cleo.id)
-    await begin(world)
+    sync = await begin(world)
     assert set(await referrers(world)) == {"ada@customer.test"}, "the survivor, by its oldest address"
+    assert (await shown(world, sync))["progress"]["skipped"] == {"merged": 1, "inactive": 1}
 
 
 @pytest.mark.parametrize("change", ["new customer", "new address"])
@@ -104,9 +105,13 @@ async def test_a_customer_that_is_made_inactive_keeps_its_referrer_and_link(worl
     world.sandbox.deactivate_customer(world.sandbox.demo.customers[0].id)
     for _ in range(4):
         await world.later(minutes=10)
+    looked = (await shown(world, sync))["progress"]
+    await world.later(days=7)  # everything is read again
     after = (await referrers(world))["ada@customer.test"]
     assert (after["id"], after["link"]) == (before["id"], before["link"])
-    assert (await shown(world, sync))["state"] == "watching"
+    assert [one["gone"] for one in after["records"]] == [False]
+    shows = await shown(world, sync)
+    assert (shows["state"], shows["progress"]["gone"]) == ("watching", looked["gone"]), "one answer, whoever looked"
 
 
 async def test_a_customer_that_was_merged_away_is_followed_to_the_survivor(world):
