@@ -73,7 +73,7 @@ NO_WRITE_BACK = (
     "others is not documented, so that it could delete them. All links are in the list of people here."
 )
 PAGE_SECONDS = 300.0
-"""An export may take the vendor 100 seconds; its page may name thousands of customers, 50 of whom are read in a call."""
+"""An export may take 100 seconds, and its page may name thousands of customers, 50 of whom are read in one call."""
 
 CONTACT_SYNC = ContactSync(
     rows=[
