@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from gateway.sdk.clock import Clock
+from gateway.storage import connections
 from gateway.storage.tables import connections as connections_table
 from gateway.storage.tables import installations, oauth_states, secrets
 
@@ -380,6 +381,28 @@ async def test_of_several_who_claim_at_once_one_gets_it(gateway, open_process):
     assert sum(answer.is_success for answer in answers) == 1
     open_rows = [row for row in await rows(gateway, connections_table) if row["state"] != "disconnected"]
     assert len(open_rows) == 1
+
+
+async def test_a_claim_that_loses_the_race_for_the_vendor_account_leaves_nothing(gateway, monkeypatch):
+    await gateway.account("bravo")
+    code = code_on(await gateway.landing({"code": "good"}))
+    gateway.browser.cookies.clear()
+    real = connections.identity_in_use
+    looks = []
+
+    async def taken_meanwhile(conn, row, claim):
+        looks.append(row.account_id)
+        return await real(conn, row, claim) if len(looks) == 1 else row
+
+    monkeypatch.setattr(connections, "identity_in_use", taken_meanwhile)
+    answer = await gateway.browser.post(
+        "/v1/accounts/bravo/installations/claim",
+        json={"code": code},
+        headers={"authorization": "Bearer host-key-for-tests-0123456789abcdef"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (409, "vendor_account_in_use")
+    assert len(looks) == 2
+    assert await rows(gateway, connections_table) == []
 
 
 # --- the customer removes our app ------------------------------------------------------------------------

@@ -150,7 +150,11 @@ async def _find(conn: AsyncConnection, now: datetime, code: str | None, cookie: 
 async def _claim_in(
     conn: AsyncConnection, services: Services, account_id: str, found: InstallationRow, now: datetime
 ) -> ConnectionRow | Refused:
-    """Claim in one transaction; a refusal writes nothing and leaves the installation waiting."""
+    """Claim in one transaction; a refusal writes nothing and leaves the installation waiting.
+
+    Raises:
+        Refused: Somebody else was faster, after the connection was begun: raised, so that nothing of it is committed.
+    """
     integration = connect_steps.integration_of(services, found.integration)
     tokens = await stored_tokens(services, conn, found.id)
     if tokens is None:
@@ -180,9 +184,11 @@ async def _claim_in(
     if step is None or step.kind != "redirect":
         return connect_steps.wrong_state(started.row, "It does not wait for an authorisation now")
     row = await complete_in(conn, services, integration, started.row, msgspec.structs.replace(done, step=step.key), now)
-    if isinstance(row, ConnectionRow):
-        await installations.claim(conn, found.id, row.id, now)
-        await services.vault.delete(conn, found.id)
+    if isinstance(row, Refused):
+        raise row
+    if not await installations.claim(conn, found.id, row.id, now):
+        raise not_found("installation", found.id)
+    await services.vault.delete(conn, found.id)
     return row
 
 
