@@ -1,4 +1,4 @@
-"""Gateway, worker, sandbox of Pipedrive, fake host and an embedding site on loopback ports, for a real browser."""
+"""Gateway, worker, sandbox of a CRM, fake host and an embedding site on loopback ports, for a real browser."""
 
 import asyncio
 import base64
@@ -15,17 +15,21 @@ import uvicorn
 from litestar import Litestar, Response, get
 
 from gateway.app import create_app, create_worker, open_services
+from gateway.flows.connections.app_calls import app_token
 from gateway.plugins import discover
 from gateway.sdk.clock import Clock
 from gateway.settings import Settings
 from gateway.storage import migrate
 from gateway.testing.fake_host import FakeHost
-from gateway_pipedrive.sandbox import create_sandbox
+from gateway_pipedrive.sandbox import create_sandbox as pipedrive_sandbox
+from gateway_servicetitan.sandbox import create_sandbox as servicetitan_sandbox
 
 from .browsing import HOST_KEY
 
 WANTED = "GATEWAY_REQUIRE_BROWSER"
 """Set to 1, a missing browser fails the tests instead of skipping them."""
+
+WEBHOOK_KEY = "0123456789abcdef0123456789abcdef"
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -125,14 +129,43 @@ class Live:
         return str(started["id"])
 
 
+def pipedrive(crm_url: str, url: str) -> tuple[Any, dict[str, str]]:
+    """Return the sandbox, to be served under this URL, and the plugin's settings for it."""
+    sandbox = pipedrive_sandbox(base_url=crm_url, callback_url=f"{url}/v1/oauth/pipedrive/callback", auto_deliver=True)
+    return sandbox, {
+        "GATEWAY_PIPEDRIVE_CLIENT_ID": sandbox.client_id,
+        "GATEWAY_PIPEDRIVE_CLIENT_SECRET": sandbox.client_secret,
+        "GATEWAY_PIPEDRIVE_OAUTH_URL": crm_url,
+        "GATEWAY_PIPEDRIVE_API_URL": crm_url,
+    }
+
+
+def servicetitan(crm_url: str, url: str) -> tuple[Any, dict[str, str]]:
+    """Return the sandbox, to whose app nobody has added the tenant yet, and the plugin's settings for it."""
+    del url
+    sandbox = servicetitan_sandbox(base_url=crm_url, auto_deliver=True)
+    sandbox.tenant().added = False
+    return sandbox, {
+        "GATEWAY_SERVICETITAN_APP_KEY": sandbox.app_key,
+        "GATEWAY_SERVICETITAN_AUTH_URL": crm_url,
+        "GATEWAY_SERVICETITAN_API_URL": crm_url,
+        "GATEWAY_SERVICETITAN_WEBHOOK_KEY": WEBHOOK_KEY,
+    }
+
+
+CRMS = {"pipedrive": pipedrive, "servicetitan": servicetitan}
+
+
 @asynccontextmanager
-async def live(folder: Path, *, clock: Clock | None = None, with_worker: bool = True) -> AsyncIterator[Live]:
+async def live(
+    folder: Path, crm: str = "pipedrive", *, clock: Clock | None = None, with_worker: bool = True
+) -> AsyncIterator[Live]:
     """Start everything; the embedding site is another origin *and* another site (``localhost``, not ``127.0.0.1``)."""
     async with AsyncExitStack() as stack:
         gateway_port, crm_port, host_port, site_port = free_ports(4)
         url, crm_url = f"http://127.0.0.1:{gateway_port}", f"http://127.0.0.1:{crm_port}"
         site_url = f"http://localhost:{site_port}"
-        sandbox = create_sandbox(base_url=crm_url, callback_url=f"{url}/v1/oauth/pipedrive/callback", auto_deliver=True)
+        sandbox, environ = CRMS[crm](crm_url, url)
         settings = Settings(
             database_url=f"sqlite:///{folder / 'gateway.db'}",
             public_url=url,
@@ -142,17 +175,14 @@ async def live(folder: Path, *, clock: Clock | None = None, with_worker: bool = 
             console_origins=[site_url],
             allow_local_targets=True,
         )
-        environ = {
-            "GATEWAY_PIPEDRIVE_CLIENT_ID": sandbox.client_id,
-            "GATEWAY_PIPEDRIVE_CLIENT_SECRET": sandbox.client_secret,
-            "GATEWAY_PIPEDRIVE_OAUTH_URL": crm_url,
-            "GATEWAY_PIPEDRIVE_API_URL": crm_url,
-        }
         if not (folder / "gateway.db").exists():
             await migrate.upgrade(settings.database_url)
         services = await stack.enter_async_context(
             open_services(settings, environ=environ, integrations=discover(), clock=clock)
         )
+        if crm == "servicetitan":  # as the operator does in the vendor's portal, for all customers at once
+            address = f"{url}/v1/inbound/servicetitan/{app_token(services, 'servicetitan')}"
+            sandbox.subscribe(address, WEBHOOK_KEY)
         host = FakeHost()
         await stack.enter_async_context(serving(sandbox.app, crm_port))
         await stack.enter_async_context(serving(host.app, host_port))

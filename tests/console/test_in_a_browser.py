@@ -1,6 +1,5 @@
 """The console in a real browser, against the sandbox of Pipedrive: the whole guide, and all the ways people use it."""
 
-import os
 import re
 import sqlite3
 import statistics
@@ -9,32 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
 from .crowd import fill
-from .live import WANTED, chromium, live
-from .windows import Window
-
-HEAVY = 150_000
-PATIENCE = 15_000
-FRED, RITA = "fred@friend.test", "rita@referrer.test"
-
-expect.set_options(timeout=PATIENCE)
-
-
-@pytest.fixture
-async def chrome():
-    """A browser; where none is installed the tests are skipped, unless they are required."""
-    path = chromium()
-    if path is None:
-        message = "no Chromium found: install one (Debian: apt-get install chromium), or name it in GATEWAY_CHROMIUM"
-        if os.environ.get(WANTED) == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    async with async_playwright() as tool:
-        browser = await tool.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield browser
-        await browser.close()
+from .live import live
+from .scenes import FRED, Guide, connect, follow, opened, press, saved
 
 
 @pytest.fixture
@@ -46,48 +24,6 @@ async def world(tmp_path: Path, sqlite_template: Path):
         yield world
 
 
-@pytest.fixture
-async def new_window(chrome: Any, world: Any):
-    contexts = []
-    windows = []
-
-    async def make(context: Any = None, **options: Any) -> Window:
-        if context is None:
-            context = await chrome.new_context(viewport={"width": 1180, "height": 760}, **options)
-            context.set_default_timeout(PATIENCE)
-            contexts.append(context)
-        window = Window(await context.new_page(), (world.url, world.crm_url, world.site_url))
-        windows.append(window)
-        return window
-
-    yield make
-    for window in windows:
-        window.check()
-    for context in contexts:
-        await context.close()
-
-
-async def opened(world: Any, window: Window) -> Any:
-    """Open the console as somebody who clicked a link on the referral platform."""
-    await window.page.goto(await world.link())
-    await window.page.get_by_role("button", name="Open the console").click()
-    await window.page.wait_for_url("**/campaigns")
-    return window.page
-
-
-async def press(page: Any, name: str) -> None:
-    await page.get_by_role("button", name=name, exact=True).last.click()
-
-
-async def connect(page: Any) -> None:
-    """Click Connect under the Pipedrive logo."""
-    await page.get_by_role("region", name="Pipedrive").get_by_role("button", name="Connect", exact=True).click()
-
-
-async def follow(page: Any, name: str) -> None:
-    await page.get_by_role("link", name=name, exact=True).last.click()
-
-
 # --- the guide ---------------------------------------------------------------------------------------------
 
 
@@ -95,13 +31,8 @@ async def test_the_whole_pipedrive_guide(world: Any, new_window: Any, record_pro
     """Connect, set up, sync, sign up, change it in the CRM, reward, disconnect; each page by the words of the guide."""
     window = await new_window()
     page = await opened(world, window)
-    weights: dict[str, int] = {}
-
-    async def look(name: str) -> None:
-        await window.fits_everybody()
-        weights[name] = await window.weight_of_page()
-        await window.shot(name)
-
+    guide = Guide(world, window, page)
+    look = guide.look
     await look("campaigns")
 
     # 2. connect
@@ -135,8 +66,7 @@ async def test_the_whole_pipedrive_guide(world: Any, new_window: Any, record_pro
     await page.get_by_text("Map the data fields").scroll_into_view_if_needed()
     await page.get_by_label("Value for Title").scroll_into_view_if_needed()
     await look("setup-errors")
-    await press(page, "Use the suggested mapping")
-    await expect(page.get_by_label("Value for First Name")).to_have_value("person.first_name")
+    await guide.suggested("First Name", "person.first_name")
     await page.get_by_label("Take the qualification back").check()
     await press(page, "Refresh")
     await page.get_by_label("Value for Title").scroll_into_view_if_needed()
@@ -149,35 +79,18 @@ async def test_the_whole_pipedrive_guide(world: Any, new_window: Any, record_pro
     await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
 
     # 3.5 the sale value
-    await follow(page, "Rewards")
-    await page.get_by_label("Kind").first.select_option(label="A share of the sale value")
-    await page.get_by_label("Percent, when a share").first.fill("10")
-    await page.get_by_role("button", name="Save").first.click()
-    await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
-    await page.get_by_label("Object and field").select_option(value="deal:value")
-    await page.locator("#sale-value").get_by_role("button", name="Save").click()
-    await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+    await guide.reward_a_share("10", "deal:value")
     await look("rewards")
 
     # 3.4 the person referring
-    await follow(page, "Integration")
-    await follow(page, "Configure settings for the Person Referring")
+    await guide.open_setup("Person Referring")
     await page.get_by_role("radio", name="Contact only", exact=True).check()
-    await press(page, "Use the suggested mapping")
-    await expect(page.get_by_label("Value for First Name")).to_have_value("person.first_name")
+    await guide.suggested("First Name", "person.first_name")
     await press(page, "Save")
-    await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+    await saved(page)
 
     # 3.1 sync contacts, by each of the three doors
-    await follow(page, "Promote")
-    await follow(page, "Generate referral links for your contacts by syncing them")
-    await expect(page.get_by_text("Select whom you want to sync")).to_be_visible()
-    await follow(page, "Users")
-    await page.get_by_text("Add Users").click()
-    await follow(page, "Sync Your CRM Contacts")
-    await expect(page.get_by_text("Select whom you want to sync")).to_be_visible()
-    await follow(page, "Campaigns")
-    await follow(page, "Sync Your Contacts")
+    await guide.doors("Select whom you want to sync")
     await page.get_by_label("Saved filter", exact=True).select_option(label="Customers")
     await look("sync-whom")
     await press(page, "Next")
@@ -187,26 +100,14 @@ async def test_the_whole_pipedrive_guide(world: Any, new_window: Any, record_pro
     await expect(page.locator('[id="back.person.link"]')).not_to_have_value("")
     await look("sync-links")
     await press(page, "Next")
-    await page.get_by_role("switch").check()
-    await look("sync-start")
-    await press(page, "Start Sync")
-    await expect(page.get_by_text("Ongoing, up to date")).to_be_visible()
-    await look("sync")
+    await guide.start_ongoing()
     await follow(page, "Promote")
     await page.get_by_role("switch", name="Ongoing sync").click()
     await expect(page.get_by_text("The sync is not ongoing any more.")).to_be_visible()
     await look("promote")
 
     # somebody signs up, and becomes a customer in the CRM
-    rita = await world.signup(role="referrer", person={"email": RITA, "first_name": "Rita", "last_name": "Referrer"})
-    fred = await world.signup(
-        role="referred",
-        person={"email": FRED, "first_name": "Fred", "last_name": "Friend", "fields": {"company": "Friends Ltd"}},
-        referrer={"code": rita["code"]},
-        source="landing_page",
-    )
-    person = f"/v1/accounts/acme/people/{fred['id']}"
-    await world.until(person, lambda one: one["crm"] == "linked")
+    fred = await guide.friend()
     await follow(page, "Users")
     await look("users")
     await page.get_by_label("Search").fill("fred fri")
@@ -220,14 +121,8 @@ async def test_the_whole_pipedrive_guide(world: Any, new_window: Any, record_pro
     stages = world.sandbox.company().stages_of(world.sandbox.company().default_pipeline().id)
     world.sandbox.update_deal(deal.id, value=1200, currency="EUR")
     world.sandbox.move_deal(deal.id, stages[3].id)
-    await world.until(person, lambda one: one["state"] == "qualified")
-    await page.reload()
-    await expect(page.get_by_text("Why qualified")).to_be_visible()
-    await expect(page.get_by_text("€1,200.00")).to_be_visible()
-    await look("person-qualified")
-    await page.goto(f"{world.url}/console/a/acme/rewards")
-    await expect(page.get_by_text("€120.00")).to_be_visible()
-    await page.goto(f"{world.url}/console/a/acme/people/{fred['id']}")
+    await guide.qualified(fred, "€1,200.00", "€120.00")
+    await page.goto(f"{world.url}/console/a/acme/people/{fred}")
     await page.get_by_label("Reason").fill("Bought and sent back")
     await press(page, "Reverse")
     await expect(page.get_by_text("The qualification was taken back.")).to_be_visible()
@@ -243,18 +138,12 @@ async def test_the_whole_pipedrive_guide(world: Any, new_window: Any, record_pro
     assert world.sandbox.client_secret not in await page.content()
 
     # 4. disconnect
-    await follow(page, "Settings")
-    await follow(page, "Disconnect")
-    await look("disconnect")
-    await press(page, "Disconnect")
-    await expect(page.get_by_text("Pipedrive is disconnected")).to_be_visible()
-    await look("disconnected")
+    await guide.disconnect("Pipedrive")
     await follow(page, "Integrations")
     await expect(page.get_by_role("region", name="Pipedrive").get_by_role("button", name="Connect")).to_be_visible()
     assert len(world.host.of_type("connection.disconnected")) <= 1
 
-    record_property("heaviest page", f"{max(weights, key=weights.__getitem__)}: {max(weights.values()) / 1000:.0f} kB")
-    assert {name: weight for name, weight in weights.items() if weight > HEAVY} == {}
+    guide.is_light(record_property)
 
 
 # --- other ways to use it ------------------------------------------------------------------------------------
@@ -421,6 +310,13 @@ async def test_on_a_phone_in_the_dark_nothing_overflows_and_all_can_be_read(worl
         await window.fits_everybody()
         too_wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert too_wide <= 0, path
+        if path == "activity":
+            texts = page.locator(".chart:visible text")
+            assert await texts.count() > 3
+            heights = await texts.evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
+            assert min(heights) > 9, "texts of the chart can be read"
+            await page.locator(".chart:visible").scroll_into_view_if_needed()
+            await page.get_by_text("As a table").scroll_into_view_if_needed()
         if path in ("campaigns/spring/setups/referred", "activity"):
             await window.shot(f"phone-{path.rpartition('/')[2]}")
 
