@@ -94,6 +94,16 @@ async def tasks_of(world, kind):
         return list(found)
 
 
+async def test_a_round_of_writes_that_is_refused_as_a_whole_reads_the_fields_once(world):
+    fill(world, 20)
+    sync = await begin(world)
+    before = len(world.sandbox.requests(method="GET", path="/personFields"))
+    world.sandbox.fail_next(400, 22, match="/persons/", method="PATCH")
+    await world.drain()
+    assert (await shown(world, sync))["progress"]["refused"] == 22
+    assert len(world.sandbox.requests(method="GET", path="/personFields")) - before < 6, "once a round"
+
+
 async def test_what_the_crm_shows_already_is_never_sent(world):
     fill(world, 20)
     sync = await begin(world)

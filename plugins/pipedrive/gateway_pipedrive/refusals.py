@@ -4,13 +4,35 @@ The lists are read anew, since the vendor's sentence is the only other witness (
 value for a deleted field makes the whole write fail).
 """
 
+import asyncio
 from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
 from gateway.sdk.errors import MappingBroken, PluginError
+from gateway.sdk.http import VendorHttp
 from gateway_pipedrive.client import Pipedrive
 from gateway_pipedrive.errors import RefusedInput
 from gateway_pipedrive.fields import BUILT_IN, custom_fields
 from gateway_schemas.base import FieldValue
+from gateway_schemas.records import Field
+
+
+class _Lists:
+    """The field lists of one opened connection, each read once: a round of writes may be refused as a whole."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._read: dict[str, list[Field]] = {}
+
+    async def of(self, client: Pipedrive, kind: str) -> list[Field]:
+        async with self._lock:
+            if kind not in self._read:
+                self._read[kind] = await custom_fields(client, kind)
+            return self._read[kind]
+
+
+_LISTS: WeakKeyDictionary[VendorHttp, _Lists] = WeakKeyDictionary()
+"""A connection is opened for one task, so a list is as old as that at most."""
 
 
 async def explain(
@@ -42,7 +64,7 @@ async def _gone_fields(client: Pipedrive, kind: str, written: Mapping[str, Field
     custom = [key for key in written if key not in built_in]
     if not custom:
         return []
-    fresh = {one.key: one for one in await custom_fields(client, kind)}
+    fresh = {one.key: one for one in await _LISTS.setdefault(client.opened, _Lists()).of(client, kind)}
     gone = [key for key in custom if key not in fresh]
     for key in custom:
         field = fresh.get(key)

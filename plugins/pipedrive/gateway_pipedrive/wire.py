@@ -34,6 +34,7 @@ class Wire:
     """
 
     def __init__(self, connection: Connection) -> None:
+        self.opened = connection.http
         self._http = connection.http.with_base(base_url(connection), classify)
 
     async def _answer(self, method: str, path: str, shape: Any, *, cost: int, **kwargs: Any) -> Answer[Any]:
