@@ -78,7 +78,8 @@ async def _all(client: ServiceTitan, place: Place) -> ContactPage:
         place = Place(place.began)
         page = await client.customer_feed(None)
     if place.following is None:
-        place = Place(place.began, place.start, page.continue_from, bool(page.has_more), place.after)
+        token = index.following(page, place.start, place.began)
+        place = Place(place.began, place.start, token, bool(page.has_more), place.after)
     waiting = sorted({one.id: one for one in page.rows if one.id > place.after}.values(), key=lambda one: one.id)
     chosen = waiting[:SLICE]
     contacts = await _records(client, chosen)

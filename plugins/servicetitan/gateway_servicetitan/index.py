@@ -99,11 +99,18 @@ def advance(place: Place, page: Export[Any]) -> tuple[Place, bool]:
     at_end, newest = not page.has_more, _newest(place)
     seen = [moment for row in page.rows if (moment := aware(row.modified_on)) is not None]
     newest = max([*seen, *([newest] if newest is not None else [])], default=None)
+    before = place.customers if place.turn == "customers" else place.contacts
+    token = following(page, before, place.began)
     if place.turn == "customers":
         turn: Thing = "contacts" if at_end else "customers"
-        return replace(place, turn=turn, customers=page.continue_from, customers_newest=newest), False
+        return replace(place, turn=turn, customers=token, customers_newest=newest), False
     turn = "customers" if at_end else "contacts"
-    return replace(place, turn=turn, contacts=page.continue_from, contacts_newest=newest), at_end
+    return replace(place, turn=turn, contacts=token, contacts_newest=newest), at_end
+
+
+def following(page: Export[Any], before: str | None, began: datetime) -> str:
+    """Return where a feed goes on after a page: at its end where it was before, or by time, if it names no place."""
+    return page.continue_from or before or stamp(began - BACK)
 
 
 def _newest(place: Place) -> datetime | None:

@@ -31,9 +31,9 @@ class Page(Struct, Generic[T], frozen=True, rename="camel"):
 
 
 class Export(Struct, Generic[T], frozen=True, rename="camel"):
-    """One page of an export feed; ``continue_from`` is there on the last page too."""
+    """One page of an export feed; ``continue_from`` should be there on the last page too."""
 
-    continue_from: str
+    continue_from: str | None = None
     has_more: bool | None = None
     data: list[T] | None = None
 

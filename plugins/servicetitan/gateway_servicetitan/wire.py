@@ -101,10 +101,18 @@ class Wire:
         return found
 
     async def export(self, module: str, thing: str, shape: type[T], start: str | None) -> Export[T]:
-        """Read one page of an export feed, from the beginning or from where a page before ended."""
+        """Read one page of an export feed, from the beginning or from where a page before ended.
+
+        Raises:
+            RetryLater: It says that there is more, but not where.
+        """
         path, params = f"export/{thing}", {"from": start}
         answer = await self.send("GET", module, path, params=params, read_seconds=EXPORT_SECONDS)
-        return read(answer, Export[shape])  # type: ignore[valid-type] # a run-time type
+        page: Export[T] = read(answer, Export[shape])  # type: ignore[valid-type] # a run-time type
+        if page.has_more and not page.continue_from:
+            message = f"GET {path}: there is more, but the answer does not say where it goes on"
+            raise RetryLater(message, after_seconds=300, lane_wide=False)
+        return page
 
 
 def read(response: httpx.Response, shape: type[T]) -> T:

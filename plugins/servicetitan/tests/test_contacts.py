@@ -3,9 +3,11 @@
 import json
 from datetime import timedelta
 
+import httpx
+import msgspec
 import pytest
 
-from gateway.sdk.errors import NotSupported
+from gateway.sdk.errors import NotSupported, RetryLater
 from gateway_schemas.sync import ContactSelection
 from gateway_servicetitan import contacts
 from gateway_servicetitan.client import ServiceTitan
@@ -153,6 +155,34 @@ async def test_a_walk_through_all_tells_of_merged_and_inactive_customers_by_thei
     assert survivor.fields["emails"] == ["p0@x.test", "p1@x.test"]
     asked = {number for params in named for number in params.split(",")}
     assert asked == {str(one.id) for one in people} - {merged.ref.id, inactive.ref.id}, "nobody needs their addresses"
+
+
+async def test_a_last_page_without_a_token_still_tells_where_a_later_walk_begins(crowd, monkeypatch, clock):
+    sandbox, connection, _ = crowd
+    really = ServiceTitan.customer_feed
+
+    async def feed(client, start):
+        page = await really(client, start)
+        return page if page.has_more else msgspec.structs.replace(page, continue_from=None)
+
+    monkeypatch.setattr(ServiceTitan, "customer_feed", feed)
+    found, _, resume = await walk(connection)
+    assert len(found) == 100
+    clock.advance(timedelta(days=3))
+    new = sandbox.add_customer("Nina New", "nina@x.test")
+    later, _, _ = await walk(connection, resume)
+    assert str(new.id) in {one.ref.id for one in later}
+
+
+@pytest.mark.parametrize("token", [None, ""])
+async def test_a_page_that_says_there_is_more_but_not_where_is_read_again_later(connection, monkeypatch, token):
+    async def send(self, method, module, path, **kwargs):
+        body = json.dumps({"hasMore": True, "continueFrom": token, "data": []})
+        return httpx.Response(200, text=body, request=httpx.Request(method, f"https://api.servicetitan.io/{path}"))
+
+    monkeypatch.setattr(ServiceTitan, "send", send)
+    with pytest.raises(RetryLater, match="more"):
+        await ServiceTitan(connection).customer_feed("the-same")
 
 
 async def test_an_account_that_hides_its_customers_says_so(sandbox, connection):

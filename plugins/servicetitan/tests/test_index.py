@@ -6,8 +6,42 @@ from datetime import timedelta
 import pytest
 
 from gateway.sdk.errors import NotSupported
+from gateway_servicetitan.client import ServiceTitan
+from gateway_servicetitan.errors import RefusedInput
+from gateway_servicetitan.models import Export
 from gateway_servicetitan.polling import poll
 from plugins.servicetitan.tests.openapi import vendor_documents
+
+FEEDS = pytest.mark.parametrize("name", ["customers", "contacts"])
+
+
+class Feed:
+    """A feed that answers one page for ever, and refuses one token."""
+
+    def __init__(self, page, refuses):
+        self.page, self.refuses, self.asked = page, refuses, 0
+
+    async def __call__(self, client, start):
+        self.asked += 1
+        if self.refuses is not None and start == self.refuses:
+            raise RefusedInput("the token is refused", [])
+        return self.page
+
+
+@pytest.fixture
+def feeds(monkeypatch):
+    """Replace one of the two feeds."""
+
+    def replace(name, page, *, refuses=None):
+        feed = Feed(page, refuses)
+
+        async def answer(client, start):
+            return await feed(client, start)
+
+        monkeypatch.setattr(ServiceTitan, {"customers": "customer_feed", "contacts": "contact_feed"}[name], answer)
+        return feed
+
+    return replace
 
 
 async def walk(connection, checkpoint=None, known=None, between=None):
@@ -122,6 +156,21 @@ async def test_changes_of_one_feed_say_nothing_of_how_far_the_other_was_read(san
     broken = json.dumps({**json.loads(checkpoint), "contacts": "stale-token"})
     known, _, _ = await walk(connection, broken, known)
     assert "ada@second.test" in addresses(known)
+
+
+@FEEDS
+async def test_a_feed_that_ends_without_a_token_goes_on_where_it_was(connection, feeds, name):
+    _, checkpoint, _ = await walk(connection)
+    feeds(name, Export(continue_from=None, has_more=False, data=[]))
+    _, later, _ = await walk(connection, checkpoint)
+    assert json.loads(later)[name] == json.loads(checkpoint)[name]
+
+
+@FEEDS
+async def test_a_first_page_without_a_token_goes_on_from_a_day_before(connection, feeds, name):
+    feeds(name, Export(continue_from=None, has_more=False, data=[]))
+    _, checkpoint, _ = await walk(connection)
+    assert json.loads(checkpoint)[name] == "2026-11-20T10:00:00.000000Z"
 
 
 async def test_an_account_that_hides_its_customers_says_so(sandbox, connection):
