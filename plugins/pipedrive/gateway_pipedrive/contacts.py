@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.sdk.connection import Connection
-from gateway.sdk.errors import MappingBroken, RecordGone, Rejected
+from gateway.sdk.errors import MappingBroken, RecordGone, Rejected, RetryLater
 from gateway_pipedrive.client import Pipedrive
 from gateway_pipedrive.errors import Forbidden, RefusedInput
 from gateway_pipedrive.links import url_of
@@ -52,6 +52,7 @@ async def read_contacts(connection: Connection, selection: ContactSelection, che
     Raises:
         MappingBroken: The saved filter is gone, or not visible to the connected user.
         Rejected: Cursors are refused again and again.
+        RetryLater: The cursor of the next page is the one of this page: the walk would not come to its end.
     """
     client, now = Pipedrive(connection), connection.now().astimezone(UTC).replace(microsecond=0)
     at = Checkpoint() if checkpoint is None else msgspec.json.decode(checkpoint, type=Checkpoint)
@@ -67,6 +68,9 @@ async def read_contacts(connection: Connection, selection: ContactSelection, che
             raise Rejected(f"Pipedrive refused the marker of the next page {RESTARTS} times: {refused}") from refused
         at = Checkpoint(began=now, since=at.since, restarts=at.restarts + 1)
         persons, cursor = await _page(client, selection, at)
+    if cursor is not None and cursor == at.cursor:
+        said = "Pipedrive says that there is more, but its marker of the next page is the one of this page"
+        raise RetryLater(said, after_seconds=300, lane_wide=False)
     is_first = at.cursor is None and at.since is None and at.restarts == 0
     total = await _highest_id(client) if is_first and cursor is not None and selection.filter is None else None
     link = partial(url_of, connection)

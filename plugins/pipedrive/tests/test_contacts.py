@@ -5,7 +5,8 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from gateway.sdk.errors import MappingBroken, Rejected
+from gateway.sdk.errors import MappingBroken, Rejected, RetryLater
+from gateway_pipedrive.client import Pipedrive
 from gateway_pipedrive.contacts import OVERLAP, RESTARTS, Checkpoint, read_contacts
 from gateway_schemas.sync import ContactSelection
 from plugins.pipedrive.tests.openapi import vendor_documents
@@ -79,3 +80,13 @@ async def test_a_cursor_that_is_refused_begins_the_walk_again_but_not_for_ever(s
     worn = msgspec.structs.replace(dead, restarts=RESTARTS)
     with pytest.raises(Rejected, match="marker of the next page"):
         await read_contacts(connection, ALL, msgspec.json.encode(worn).decode())
+
+
+async def test_a_walk_does_not_read_the_same_page_for_ever(sandbox, connection, clock, monkeypatch):
+    async def page(client, params):
+        return [], "the-same"
+
+    monkeypatch.setattr(Pipedrive, "persons_page", page)
+    stuck = Checkpoint(began=clock(), cursor="the-same")
+    with pytest.raises(RetryLater, match="marker of the next page"):
+        await read_contacts(connection, ALL, msgspec.json.encode(stuck).decode())

@@ -17,6 +17,7 @@ from datetime import datetime
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.sdk.connection import Connection
 from gateway.sdk.errors import NotSupported
@@ -41,6 +42,7 @@ class Place(Struct, frozen=True, omit_defaults=True, tag="all"):
         following: Token of the next page, as of the first reading of this one.
         more: Another page of the feed waits behind this one, as of then.
         after: The highest id that was handed on from this page.
+        restarts: How often a token was refused.
     """
 
     began: datetime
@@ -48,6 +50,7 @@ class Place(Struct, frozen=True, omit_defaults=True, tag="all"):
     following: str | None = None
     more: bool = False
     after: int = 0
+    restarts: int = 0
 
 
 async def read_contacts(connection: Connection, selection: ContactSelection, checkpoint: str | None) -> ContactPage:
@@ -55,13 +58,14 @@ async def read_contacts(connection: Connection, selection: ContactSelection, che
 
     Raises:
         NotSupported: A saved filter was asked for, and ServiceTitan has none; or the account hides its customers.
+        Rejected: Tokens are refused again and again.
     """
     if selection.filter is not None:
         raise NotSupported("ServiceTitan has no saved filters of customers; all of them are read")
     client = ServiceTitan(connection)
     place = _read(checkpoint, connection.now())
     if isinstance(place, index.Place):
-        return await _changes(client, place)
+        return await _changes(client, place, connection.now())
     try:
         return await _all(client, place)
     except Forbidden as refused:
@@ -71,22 +75,23 @@ async def read_contacts(connection: Connection, selection: ContactSelection, che
 async def _all(client: ServiceTitan, place: Place) -> ContactPage:
     try:
         page = await client.customer_feed(place.start)
-    except RefusedInput:
+    except RefusedInput as refused:
         if place.start is None:
             raise
+        index.refuse_again(place.restarts, refused)
         # How long a token lives is not documented: walk again from the beginning, which repeats and loses nothing.
-        place = Place(place.began)
+        place = Place(place.began, restarts=place.restarts + 1)
         page = await client.customer_feed(None)
     if place.following is None:
         token = index.following(page, place.start, place.began)
-        place = Place(place.began, place.start, token, bool(page.has_more), place.after)
+        place = replace(place, following=token, more=bool(page.has_more))
     waiting = sorted({one.id: one for one in page.rows if one.id > place.after}.values(), key=lambda one: one.id)
     chosen = waiting[:SLICE]
     contacts = await _records(client, chosen)
     if len(waiting) > SLICE:
-        following = Place(place.began, place.start, place.following, place.more, chosen[-1].id)
+        following = replace(place, after=chosen[-1].id)
     elif place.more:
-        following = Place(place.began, start=place.following)
+        following = Place(place.began, start=place.following, restarts=place.restarts)
     else:
         # What changed since is at the end of the feed; contacts that changed are in another one.
         later = index.Place(place.began, customers=place.following)
@@ -94,8 +99,8 @@ async def _all(client: ServiceTitan, place: Place) -> ContactPage:
     return ContactPage(contacts=contacts, checkpoint=_write(following))
 
 
-async def _changes(client: ServiceTitan, place: index.Place) -> ContactPage:
-    records, following, at_end = await index.read(client, place)
+async def _changes(client: ServiceTitan, place: index.Place, now: datetime) -> ContactPage:
+    records, following, at_end = await index.read(client, place, now)
     if at_end:
         return ContactPage(contacts=records, checkpoint=None, resume=_write(following))
     return ContactPage(contacts=records, checkpoint=_write(following))

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.sdk.errors import NotSupported
+from gateway.sdk.errors import NotSupported, Rejected
 from gateway.sdk.polling import ChangePage
 from gateway_schemas.records import ContactSeen, Record, RecordChange
 from gateway_servicetitan import reads
@@ -28,6 +28,9 @@ from gateway_servicetitan.records import customer_record
 BACK = timedelta(days=1)
 """How far before its last known change a feed begins whose token there is none, or is refused."""
 
+RESTARTS = 5
+"""How often in a walk tokens may be refused; a day later it is tried again. How long one lives is not documented."""
+
 Thing = Literal["customers", "contacts"]
 
 
@@ -38,6 +41,8 @@ class Place(Struct, frozen=True, omit_defaults=True, tag="changes"):
         turn: Which one is read next.
         began: When the walk began.
         customers / contacts: The vendor's tokens; null before the first page.
+        restarts: How often tokens were refused since both feeds were at their ends.
+        restarted: When one was refused last.
         customers_newest / contacts_newest: The highest time of change that each feed told of, to begin it again from
             when its token is refused; the one says nothing of how far the other was read.
     """
@@ -48,6 +53,8 @@ class Place(Struct, frozen=True, omit_defaults=True, tag="changes"):
     contacts: str | None = None
     customers_newest: datetime | None = None
     contacts_newest: datetime | None = None
+    restarts: int = 0
+    restarted: datetime | None = None
 
 
 async def poll(client: ServiceTitan, checkpoint: str | None, now: datetime) -> ChangePage:
@@ -56,7 +63,7 @@ async def poll(client: ServiceTitan, checkpoint: str | None, now: datetime) -> C
     Raises:
         NotSupported: The account does not show its customers.
     """
-    records, following, at_end = await read(client, read_place(checkpoint, now))
+    records, following, at_end = await read(client, read_place(checkpoint, now), now)
     return ChangePage(
         changes=[
             RecordChange(ref=one.ref, merged_into=one.merged_into, occurred_at=one.updated_at)
@@ -69,14 +76,15 @@ async def poll(client: ServiceTitan, checkpoint: str | None, now: datetime) -> C
     )
 
 
-async def read(client: ServiceTitan, place: Place) -> tuple[list[Record], Place, bool]:
+async def read(client: ServiceTitan, place: Place, now: datetime) -> tuple[list[Record], Place, bool]:
     """Read one page: customers as they are now, where to go on, and whether both feeds are at their end.
 
     Raises:
+        Rejected: Tokens are refused again and again.
         NotSupported: The account does not show its customers.
     """
     try:
-        page = await _page(client, place)
+        page, place = await _page(client, place, now)
         records = await _whole(client, place.turn, page)
     except Forbidden as refused:
         raise NotSupported(f"ServiceTitan does not show its list of contacts: {refused}") from refused
@@ -104,8 +112,8 @@ def advance(place: Place, page: Export[Any]) -> tuple[Place, bool]:
     if place.turn == "customers":
         turn: Thing = "contacts" if at_end else "customers"
         return replace(place, turn=turn, customers=token, customers_newest=newest), False
-    turn = "customers" if at_end else "contacts"
-    return replace(place, turn=turn, contacts=token, contacts_newest=newest), at_end
+    place = replace(place, contacts=token, contacts_newest=newest)
+    return (replace(place, turn="customers", restarts=0, restarted=None), True) if at_end else (place, False)
 
 
 def following(page: Export[Any], before: str | None, began: datetime) -> str:
@@ -117,18 +125,32 @@ def _newest(place: Place) -> datetime | None:
     return place.customers_newest if place.turn == "customers" else place.contacts_newest
 
 
-async def _page(client: ServiceTitan, place: Place) -> Export[Any]:
+async def _page(client: ServiceTitan, place: Place, now: datetime) -> tuple[Export[Any], Place]:
     token = place.customers if place.turn == "customers" else place.contacts
     start = token
     if start is None and place.turn == "contacts":
         start = stamp(place.began - BACK)
     try:
-        return await _read(client, place.turn, start)
-    except RefusedInput:
+        return await _read(client, place.turn, start), place
+    except RefusedInput as refused:
         if token is None:
             raise
-        # How long a token lives is not documented: begin again from before the last change that was seen.
-        return await _read(client, place.turn, stamp((_newest(place) or place.began) - BACK))
+        restarts = place.restarts if place.restarted is not None and now - place.restarted < BACK else 0
+        refuse_again(restarts, refused)
+    # How long a token lives is not documented: begin again from before the last change that was seen.
+    page = await _read(client, place.turn, stamp((_newest(place) or place.began) - BACK))
+    return page, replace(place, restarts=restarts + 1, restarted=now)
+
+
+def refuse_again(restarts: int, refused: RefusedInput) -> None:
+    """Stop a walk whose tokens are refused again and again: it would never come to its end.
+
+    Raises:
+        Rejected: It was begun again often enough.
+    """
+    if restarts >= RESTARTS:
+        said = f"ServiceTitan refused the place where its feed goes on {RESTARTS} times: {refused}"
+        raise Rejected(said) from refused
 
 
 async def _read(client: ServiceTitan, thing: Thing, start: str | None) -> Export[Any]:

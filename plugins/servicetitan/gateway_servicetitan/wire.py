@@ -104,13 +104,13 @@ class Wire:
         """Read one page of an export feed, from the beginning or from where a page before ended.
 
         Raises:
-            RetryLater: It says that there is more, but not where.
+            RetryLater: It says that there is more, but not where, or where we were already.
         """
         path, params = f"export/{thing}", {"from": start}
         answer = await self.send("GET", module, path, params=params, read_seconds=EXPORT_SECONDS)
         page: Export[T] = read(answer, Export[shape])  # type: ignore[valid-type] # a run-time type
-        if page.has_more and not page.continue_from:
-            message = f"GET {path}: there is more, but the answer does not say where it goes on"
+        if page.has_more and page.continue_from in (None, "", start):
+            message = f"GET {path}: there is more, but the answer names no new place where it goes on"
             raise RetryLater(message, after_seconds=300, lane_wide=False)
         return page
 

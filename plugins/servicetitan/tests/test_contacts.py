@@ -7,12 +7,15 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.sdk.errors import NotSupported, RetryLater
+from gateway.sdk.errors import NotSupported, Rejected, RetryLater
 from gateway_schemas.sync import ContactSelection
 from gateway_servicetitan import contacts
 from gateway_servicetitan.client import ServiceTitan
 from gateway_servicetitan.contacts import read_contacts
+from gateway_servicetitan.errors import RefusedInput
+from gateway_servicetitan.index import RESTARTS
 from gateway_servicetitan.manifest import MANIFEST
+from gateway_servicetitan.models import Export
 from plugins.servicetitan.tests.openapi import vendor_documents
 
 ALL = ContactSelection()
@@ -157,6 +160,19 @@ async def test_a_walk_through_all_tells_of_merged_and_inactive_customers_by_thei
     assert asked == {str(one.id) for one in people} - {merged.ref.id, inactive.ref.id}, "nobody needs their addresses"
 
 
+async def test_a_token_that_is_refused_again_and_again_stops_the_walk_and_says_so(crowd, monkeypatch):
+    _, connection, _ = crowd
+
+    async def feed(client, start):
+        if start is not None:
+            raise RefusedInput("the token is refused", [])
+        return Export(continue_from="stale", has_more=True, data=[])
+
+    monkeypatch.setattr(ServiceTitan, "customer_feed", feed)
+    with pytest.raises(Rejected, match=f"refused the place .* {RESTARTS} times"):
+        await walk(connection)
+
+
 async def test_a_last_page_without_a_token_still_tells_where_a_later_walk_begins(crowd, monkeypatch, clock):
     sandbox, connection, _ = crowd
     really = ServiceTitan.customer_feed
@@ -174,7 +190,7 @@ async def test_a_last_page_without_a_token_still_tells_where_a_later_walk_begins
     assert str(new.id) in {one.ref.id for one in later}
 
 
-@pytest.mark.parametrize("token", [None, ""])
+@pytest.mark.parametrize("token", [None, "", "the-same"])
 async def test_a_page_that_says_there_is_more_but_not_where_is_read_again_later(connection, monkeypatch, token):
     async def send(self, method, module, path, **kwargs):
         body = json.dumps({"hasMore": True, "continueFrom": token, "data": []})

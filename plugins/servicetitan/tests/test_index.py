@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.sdk.errors import NotSupported
+from gateway.sdk.errors import NotSupported, Rejected
 from gateway_servicetitan.client import ServiceTitan
 from gateway_servicetitan.errors import RefusedInput
+from gateway_servicetitan.index import RESTARTS
 from gateway_servicetitan.models import Export
 from gateway_servicetitan.polling import poll
 from plugins.servicetitan.tests.openapi import vendor_documents
@@ -156,6 +157,33 @@ async def test_changes_of_one_feed_say_nothing_of_how_far_the_other_was_read(san
     broken = json.dumps({**json.loads(checkpoint), "contacts": "stale-token"})
     known, _, _ = await walk(connection, broken, known)
     assert "ada@second.test" in addresses(known)
+
+
+@FEEDS
+async def test_a_feed_whose_tokens_are_refused_again_and_again_stops_and_says_so(connection, feeds, name):
+    feed = feeds(name, Export(continue_from="stale", has_more=True, data=[]), refuses="stale")
+    with pytest.raises(Rejected, match=f"refused the place .* {RESTARTS} times"):
+        await walk(connection)
+    assert feed.asked == 2 * (RESTARTS + 1)
+
+
+async def test_a_feed_that_stopped_is_tried_again_a_day_later(sandbox, connection, clock):
+    _, checkpoint, _ = await walk(connection)
+    at = {**json.loads(checkpoint), "customers": "stale", "restarts": RESTARTS, "restarted": clock().isoformat()}
+    with pytest.raises(Rejected):
+        await poll(connection, "contacts", json.dumps(at))
+    clock.advance(timedelta(days=1))
+    sandbox.add_customer("Dora", "dora@x.test")
+    known, _, _ = await walk(connection, json.dumps(at))
+    assert "dora@x.test" in addresses(known)
+
+
+@FEEDS
+async def test_how_often_tokens_were_refused_counts_from_the_end_of_both_feeds(connection, name):
+    _, checkpoint, _ = await walk(connection)
+    for _ in range(RESTARTS + 2):
+        broken = json.dumps({**json.loads(checkpoint), name: "stale-token"})
+        _, checkpoint, _ = await walk(connection, broken)
 
 
 @FEEDS
