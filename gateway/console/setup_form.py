@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.console.forms import Form
+from gateway.errors import invalid
 from gateway.sdk.mapping import Source, fits
 from gateway_schemas.base import FieldValue, Money
 from gateway_schemas.campaign import (
@@ -108,9 +109,20 @@ def read(form: Form) -> Typed:
     )
 
 
+MOST_ROWS = 200
+
+
 def _numbers(form: Form, prefix: str) -> list[str]:
-    found = dict.fromkeys(name.partition(".")[0] for name, _ in form.starting(prefix))
-    return sorted((one for one in found if one.isdecimal()), key=int)
+    """Return the numbers of the rows that were sent, in order.
+
+    Raises:
+        Refused: More rows than a page has, or a number that none of our pages makes.
+    """
+    found = {name.partition(".")[0] for name, _ in form.starting(prefix)}
+    found = {one for one in found if one.isdecimal() and one.isascii()}
+    if len(found) > MOST_ROWS or any(len(one) > 4 for one in found):
+        raise invalid(FieldProblem(field=prefix.rstrip("."), message=f"Send at most {MOST_ROWS} rows."))
+    return sorted(found, key=int)
 
 
 def typed_from(body: SetupInput) -> Typed:

@@ -9,6 +9,7 @@ from gateway.app import create_app
 from gateway.console import setup_form
 from gateway.console.charts import RIGHT, SMALL, WIDTH, draw, nice_top
 from gateway.console.forms import Form
+from gateway.errors import Refused
 from gateway.flows import access
 from gateway.flows.overview import Day
 from gateway_schemas.campaign import SetupProblem
@@ -297,6 +298,15 @@ def test_what_was_sent_is_read_in_the_order_of_the_page():
     typed = setup_form.read(form)
     assert typed.rows == [("referrer_fields", "a:1", "t"), ("mapping", "b:2", "s")]
     assert (typed.spare, typed.target_options, typed.reverse) == (20, {"stage": "3"}, True)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[f"row.{n}.place" for n in range(201)], [f"row.{'9' * 5000}.place"], [f"default.{n}.place" for n in range(201)]],
+)
+def test_more_rows_than_a_page_has_are_refused(names):
+    with pytest.raises(Refused, match="invalid_input"):
+        setup_form.read(Form([(name, "x") for name in names]))
 
 
 @pytest.mark.parametrize(("value", "top"), [(0, 2), (2, 2), (3, 4), (5, 10), (11, 20), (99, 100), (101, 200)])
