@@ -2,6 +2,7 @@
 
 from typing import Any, get_args
 
+import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -9,13 +10,15 @@ from litestar.params import FromPath
 from gateway.console.activity import WORDS
 from gateway.console.forms import Form
 from gateway.console.pages import Desk, path_of, redirect
-from gateway.errors import Refused
+from gateway.errors import Refused, invalid
 from gateway.flows import accounts
 from gateway.flows.notify import delivery_log, endpoint_checks, endpoints
 from gateway.flows.notify.envelopes import as_endpoint
+from gateway.flows.refusals import meaning_of
 from gateway.storage import connections
 from gateway.storage.delivery_log import Filter
 from gateway_schemas.events import Endpoint, EndpointInput, EndpointPatch, EndpointTest, EventType, RotateInput
+from gateway_schemas.problem import FieldProblem
 
 PAGE = 50
 TYPES = [one for one in get_args(EventType) if one != "endpoint.test"]
@@ -59,22 +62,25 @@ async def add_endpoint(desk: NamedDependency[Desk]) -> Response[str]:
     """Make an endpoint and show its secret, once."""
     form = await desk.form()
     chosen: list[Any] = [one for one in form.all("event_type") if one in TYPES]
-    given = EndpointInput(
-        url=form.get("url"),
-        event_types=chosen,
-        account=form.get("account") or None,
-        description=form.get("description"),
-    )
+    typed = {
+        "url": form.get("url"),
+        "event_types": chosen,
+        "account": form.get("account") or None,
+        "description": form.get("description"),
+    }
     try:
-        made = await endpoints.create(desk.services, given)
-    except Refused as error:
+        # converted, not built: what a Struct says of its fields is checked only then
+        given = msgspec.convert(typed, EndpointInput)
+        made = await endpoints.create(desk.services, given, once=True)
+    except (Refused, msgspec.ValidationError) as failure:
+        error = meaning_of(failure)
         errors: dict[str, list[str]] = {}
         for one in error.problems:
             errors.setdefault(one.field, []).append(one.message)
         if error.code == "not_found":
             errors["account"] = [error.detail]
         if not errors:
-            raise
+            raise error from failure
         return await _list(desk, status=422, typed=form, errors=errors)
     return desk.page("endpoint_secret.html", endpoint=made, rotated=False)
 
@@ -114,6 +120,8 @@ async def change_state(desk: NamedDependency[Desk], endpoint: FromPath[str]) -> 
     if form.get("to") == "disabled":
         await endpoints.change(desk.services, row, EndpointPatch(disabled=True))
         return redirect(path_of("endpoints", endpoint, said="disabled"))
+    if form.get("to") != "enabled":
+        raise invalid(FieldProblem(field="to", message="Press Disable or Enable: nothing was changed."))
     replay_from = row.last_position if "replay" in form else None
     await endpoints.enable(desk.services, row, replay_from)
     return redirect(path_of("endpoints", endpoint, said="enabled"))

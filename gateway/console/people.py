@@ -11,15 +11,15 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from gateway.console.pages import Desk
-from gateway.errors import Refused
+from gateway.errors import Refused, invalid
 from gateway.flows.campaigns import campaign as campaigns
 from gateway.flows.people import people as flow
 from gateway.flows.referrals import qualification
 from gateway.flows.refusals import meaning_of
 from gateway.flows.rewards import rewards
 from gateway.storage.people_search import Query
-from gateway_schemas.base import Money
 from gateway_schemas.person import CrmState, Person, QualificationInput, ReferralState
+from gateway_schemas.problem import FieldProblem
 
 STATES = (*get_args(ReferralState), *get_args(CrmState))
 PAGE = 50
@@ -133,14 +133,21 @@ def _kinds(desk: Desk) -> dict[str, str]:
 async def decide(desk: NamedDependency[Desk], person: FromPath[str]) -> Response[str]:
     """Qualify or reverse a referral by hand."""
     form = await desk.form()
-    qualified = form.get("decision") == "qualify"
+    decision = form.get("decision")
+    if decision not in ("qualify", "reverse"):
+        raise invalid(FieldProblem(field="decision", message="Press Qualify or Reverse: nothing was decided."))
+    qualified = decision == "qualify"
     typed = {name: form.get(name) for name in ("amount", "currency", "reason")}
     assert desk.account is not None
     try:
         sale = None
         if qualified and typed["amount"]:
-            sale = Money(amount=Decimal(typed["amount"]), currency=typed["currency"] or desk.account.currency)
-        given = QualificationInput(qualified=qualified, sale_value=sale, reason=typed["reason"][:500] or None)
+            currency = typed["currency"].upper() or desk.account.currency
+            sale = {"amount": Decimal(typed["amount"]), "currency": currency}
+        # converted, not built: what a Struct says of its fields is checked only then
+        given = msgspec.convert(
+            {"qualified": qualified, "sale_value": sale, "reason": typed["reason"][:500] or None}, QualificationInput
+        )
         await qualification.qualify(desk.services, desk.account_id, person, given)
     except InvalidOperation:
         return await _page(desk, person, status=422, typed=typed, alert="The sale value is no number, such as 1200.50.")

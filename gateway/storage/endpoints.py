@@ -99,6 +99,15 @@ async def by_url(conn: AsyncConnection, connection_id: str, url: str) -> list[En
     return await _all(conn, endpoints.c.connection_id == connection_id, endpoints.c.url == url)
 
 
+async def has_enabled(conn: AsyncConnection, account_id: str | None, url: str) -> bool:
+    """Say whether the host has an enabled endpoint with this URL for this account (``None``: for all accounts)."""
+    mine = endpoints.c.account_id.is_(None) if account_id is None else endpoints.c.account_id == account_id
+    found = await _all(
+        conn, mine, endpoints.c.connection_id.is_(None), endpoints.c.url == url, endpoints.c.state == "enabled", limit=1
+    )
+    return bool(found)
+
+
 async def by_subscription_key(conn: AsyncConnection, key: str) -> EndpointRow | None:
     """Return the subscription with this key; a removed one is not there."""
     return next(iter(await _all(conn, endpoints.c.subscription_key == key)), None)

@@ -98,6 +98,29 @@ async def test_a_person_is_told_from_signup_to_what_is_missing_and_qualified_by_
     assert (await world.person(person))["state"] == "disqualified"
 
 
+async def test_a_sale_value_by_hand_is_in_a_currency_that_there_is(world, browser):
+    person = await delivered(world)
+    await browser.go(f"/console/a/acme/people/{person}")
+    for odd in ("XXQ", "euro", "12"):
+        page = await browser.press("Qualify", 422, amount="10", currency=odd)
+        assert page.form("Qualify").value("currency") == odd
+    assert (await world.person(person))["sale_value"] is None
+    given = {"qualified": True, "sale_value": {"amount": "10", "currency": "XXQ"}}
+    await world.call("POST", f"/v1/accounts/acme/people/{person}/qualification", given, expect=422)
+    await browser.press("Qualify", amount="10", currency="usd")
+    assert (await world.person(person))["sale_value"] == {"amount": "10", "currency": "USD"}
+
+
+@pytest.mark.parametrize("decision", [None, "", "perhaps"])
+async def test_a_decision_that_is_none_decides_nothing(world, browser, decision):
+    person = await delivered(world)
+    page = await browser.go(f"/console/a/acme/people/{person}")
+    before = (await world.person(person))["state"]
+    more = {} if decision is None else {"decision": decision}
+    await browser.send(page.form("Qualify"), None, 422, **more)
+    assert (await world.person(person))["state"] == before
+
+
 async def test_another_accounts_person_is_not_there(world, browser):
     await world.account("bravo")
     await world.campaign("bravo", "winter")
@@ -249,3 +272,28 @@ async def test_an_operator_adds_tests_rotates_disables_and_removes_an_endpoint(w
     await operator.press("Enable")
     await operator.press("Remove")
     assert "host.test" not in operator.page.text
+
+
+async def test_an_endpoint_that_is_added_twice_is_one(world, operator):
+    page = await operator.go("/console/endpoints")
+    await operator.press("Add", url="https://host.test/webhooks")
+    operator.page = page
+    again = await operator.press("Add", 422, url="https://host.test/webhooks")
+    assert "has this URL already" in again.text
+    assert len((await world.call("GET", "/v1/endpoints"))["data"]) == 1
+
+
+async def test_what_an_endpoint_may_be_is_checked_as_in_the_api(world, operator):
+    await operator.go("/console/endpoints")
+    page = await operator.press("Add", 422, url="https://host.test/x", description="d" * 5000)
+    assert page.form("Add").value("url") == "https://host.test/x"
+
+
+async def test_an_endpoint_is_enabled_only_by_the_word(world, operator):
+    await operator.go("/console/endpoints")
+    page = await operator.press("Add", url="https://host.test/webhooks")
+    page = await operator.go(page.link("Go on"))
+    form = page.form("Disable")
+    await operator.press("Disable")
+    await operator.send(form, None, 422)
+    assert (await world.call("GET", "/v1/endpoints"))["data"][0]["state"] == "disabled"

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from gateway import hookimpl
 from gateway.errors import Refused
 from gateway.flows.notify import endpoint_checks, endpoints, feed, notify, replay
+from gateway.flows.notify.deliver import disable
 from gateway.flows.notify.notify import NewEvent
 from gateway.plugins import Integration, Registry
 from gateway.sdk.clock import Clock
@@ -652,6 +654,23 @@ async def test_the_same_subscription_again_is_the_same_endpoint_and_removal_is_h
     await endpoints.unsubscribe(out.services, row, "end_unknown")
     with pytest.raises(Refused, match="not_found"):
         await out.shown(first.id)
+
+
+async def test_subscribing_again_enables_what_failed_and_not_what_an_operator_disabled(
+    subscribed: tuple[Out, ConnectionRow],
+):
+    out, row = subscribed
+    made = await endpoints.subscribe(out.services, row, IN, ["sync.started"])
+    for reason in ("failing", "manual"):
+        there = await endpoints.get(out.services, made.id)
+        now = out.services.clock.now()
+        await out.services.database.writer.run(partial(disable, endpoint=there, reason=reason, now=now))
+        if reason == "failing":
+            again = await endpoints.subscribe(out.services, row, IN, ["sync.started"])
+            assert (again.id, again.state) == (made.id, "enabled")
+        else:
+            with pytest.raises(Refused, match="disabled by an operator"):
+                await endpoints.subscribe(out.services, row, IN, ["sync.started"])
 
 
 async def test_a_subscription_that_is_gone_is_removed_without_a_word(subscribed: tuple[Out, ConnectionRow]):

@@ -40,8 +40,13 @@ LOOK_BACK = 500
 """Events that are looked at for samples."""
 
 
-async def create(services: Services, wanted: EndpointInput) -> Endpoint:
+async def create(services: Services, wanted: EndpointInput, *, once: bool = False) -> Endpoint:
     """Make an endpoint; the answer is the only one with its secret.
+
+    Args:
+        services: The process's services.
+        wanted: What to make.
+        once: Refuse when an enabled endpoint has this URL and account: a form that was sent twice makes one.
 
     Raises:
         Refused: ``invalid_input`` naming the URL; ``not_found`` for the account.
@@ -54,10 +59,10 @@ async def create(services: Services, wanted: EndpointInput) -> Endpoint:
         description=wanted.description,
         created_at=services.clock.now(),
     )
-    return await _store(services, row)
+    return await _store(services, row, once=once)
 
 
-async def _store(services: Services, row: EndpointRow) -> Endpoint:
+async def _store(services: Services, row: EndpointRow, *, once: bool) -> Endpoint:
     if problems := check_url(row.url, services.settings):
         raise invalid(*problems)
     secret = new_secret()
@@ -65,6 +70,9 @@ async def _store(services: Services, row: EndpointRow) -> Endpoint:
     async def write(conn: AsyncConnection) -> Endpoint | Refused:
         if row.account_id is not None and await accounts.get(conn, row.account_id) is None:
             return not_found("account", row.account_id)
+        if once and await endpoints.has_enabled(conn, row.account_id, row.url):
+            message = "An enabled endpoint has this URL already. Rotate its secret there if it is lost."
+            return invalid(FieldProblem(field="url", message=message, code="duplicate"))
         started = msgspec.structs.replace(row, last_position=await events.newest_position(conn))
         await endpoints.add(conn, started)
         await services.vault.put(conn, row.id, "secret", secret, row.created_at)
@@ -219,7 +227,7 @@ async def _subscribe(services: Services, conn: AsyncConnection, new: EndpointRow
         return Refused("not_connected", "The connection was disconnected meanwhile; connect again.")
     there = await endpoints.by_subscription_key(conn, new.subscription_key)
     if there is not None:
-        return as_endpoint(there)
+        return await _subscribed_again(conn, there, new.created_at)
     if await endpoints.count_of_connection(conn, new.connection_id) >= MAX_SUBSCRIPTIONS:
         message = f"There are {MAX_SUBSCRIPTIONS:,} subscriptions already; remove some that are not needed any more."
         return invalid(FieldProblem(field="url", message=message, code="too_many_subscriptions"))
@@ -229,6 +237,17 @@ async def _subscribe(services: Services, conn: AsyncConnection, new: EndpointRow
         return Refused("overloaded", "Ask again.", retry_after=1) if there is None else as_endpoint(there)
     await services.vault.put(conn, row.id, "secret", secret, row.created_at)
     return as_endpoint(row, secret)
+
+
+async def _subscribed_again(conn: AsyncConnection, there: EndpointRow, now: datetime) -> Endpoint | Refused:
+    """Answer with a subscription that is there; one disabled because it kept failing is wanted again, and goes on."""
+    if there.state == "enabled":
+        return as_endpoint(there)
+    if there.disabled_reason == "manual":
+        return Refused(
+            "wrong_state", f"This subscription ({there.id}) was disabled by an operator, who can enable it again."
+        )
+    return _found(await _enable(conn, there.id, None, now), there.id)
 
 
 def _subscription_key(connection_id: str, url: str, event_types: list[str], filters: dict[str, Any]) -> str:

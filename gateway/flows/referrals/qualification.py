@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from gateway.errors import invalid
+from gateway.flows.accounts import CURRENCIES
 from gateway.flows.notify.publishing import NewEvent, publish
 from gateway.flows.referrals.dossiers import collect
 from gateway.flows.referrals.judging import Turn, apply, causes_of, count_turns, event_of, record_of, write_turns
@@ -41,6 +42,9 @@ async def qualify(services: Services, account_id: str, person_ref: str, given: Q
     now = services.clock.now()
     if given.sale_value is not None:
         check_amount(given.sale_value.amount, field="sale_value.amount")
+        if given.sale_value.currency not in CURRENCIES:
+            message = f"{given.sale_value.currency} is no currency in use (ISO 4217)."
+            raise invalid(FieldProblem(field="sale_value.currency", message=message))
         if not given.qualified or given.sale_value.amount <= 0:
             message = (
                 "Give an amount above 0."
