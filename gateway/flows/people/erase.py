@@ -61,7 +61,8 @@ async def erase(services: Services, account_id: str, who: str) -> int:
     for last in (False, True):  # once more after the person is forgotten, for what was written meanwhile
         for place in PLACES:
             await _scrub(services, place, account_id, own, None, everything, own=True)
-            await _scrub(services, place, account_id, related, None, everything, own=False)
+            if not place.listed:  # entries of others do not name the person, and the others may be thousands
+                await _scrub(services, place, account_id, related, None, everything, own=False)
             if strong.words:
                 await _scrub(services, place, account_id, (), strong, everything, own=False)
         if not last:
