@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from alembic import command
 from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, MetaData, Table, func, insert, select
 
 from gateway.sdk.clock import Clock
@@ -55,6 +56,19 @@ async def test_rows_of_each_earlier_revision_survive_the_upgrade(revision: str, 
     await engine.dispose()
     assert after == before
     assert len(before) > 30
+    database = await Database.open(new_database_url, clock)
+    try:
+        await migrate.check(database)
+    finally:
+        await database.close()
+
+
+async def test_each_revision_can_be_taken_back_and_run_again(new_database_url: str, clock: Clock):
+    await migrate.upgrade(new_database_url)
+    first = migrate.revisions()[0]
+    await migrate._with_connection(new_database_url, lambda config: command.downgrade(config, first))
+    assert await migrate.current(new_database_url) == first
+    await migrate.upgrade(new_database_url)
     database = await Database.open(new_database_url, clock)
     try:
         await migrate.check(database)

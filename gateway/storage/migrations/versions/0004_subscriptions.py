@@ -21,3 +21,8 @@ def upgrade() -> None:
         sqlite_where=LIVE,
         postgresql_where=LIVE,
     )
+
+
+def downgrade() -> None:
+    op.drop_index("uq_endpoints_subscription_key", "endpoints", sqlite_where=LIVE, postgresql_where=LIVE)
+    op.drop_column("endpoints", "subscription_key")
