@@ -111,7 +111,7 @@ class Live:
         answer = await self.call("POST", f"/v1/accounts/{account}/campaigns/{campaign}/signups", body)
         return await self.call("GET", f"/v1/accounts/{account}/people/{answer['results'][0]['person']}")
 
-    async def until(self, path: str, condition: Any, seconds: float = 20) -> Any:
+    async def until(self, path: str, condition: Any, seconds: float = 60) -> Any:
         """Ask the API until the condition holds."""
         for _ in range(int(seconds / 0.05)):
             found = await self.call("GET", path)

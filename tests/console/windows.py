@@ -7,7 +7,7 @@ from typing import Any
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
 SHOTS = Path(__file__).parents[2] / "docs" / "console"
 SERIOUS = ("serious", "critical")
-PATIENCE = 15_000
+PATIENCE = 45_000
 """Milliseconds until something that is waited for is missed."""
 
 
