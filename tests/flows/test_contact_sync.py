@@ -385,7 +385,7 @@ async def test_a_page_that_fails_for_ever_ends_in_a_state_that_people_see_and_re
     sync = await begin(world)
     world.sandbox.fail_next(500, 1000, match="/persons")
     for _ in range(14):
-        await world.later(hours=7)
+        await world.later(hours=8)  # longer than the longest wait between two attempts, however it is spread
     failed = await shown(world, sync)
     assert (failed["state"], failed["cause"]) == ("needs_attention", "page_failed")
     assert "500" in failed["message"]
