@@ -16,14 +16,6 @@ from gateway.settings import Settings
 from gateway.testing.fake_host import FakeHost
 from gateway.testing.transports import RoutedTransport
 from gateway_servicetitan.sandbox import Sandbox, create_sandbox
-from tests.conftest import (  # noqa: F401 - fixtures: this folder is not below the one that defines them
-    database_url,
-    postgres_database,
-    postgres_url,
-    postgresql_url,
-    sqlite_template,
-    sqlite_url,
-)
 
 HOST_KEY = "host-key-for-tests-0123456789abcdef"
 GATEWAY = "https://gateway.test"
@@ -191,7 +183,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def world(database_url: str, clock: Clock) -> AsyncIterator[World]:  # noqa: F811 - the fixture, once a kind
+async def world(database_url: str, clock: Clock) -> AsyncIterator[World]:
     """One process: gateway, sandbox and fake host."""
     network, host = RoutedTransport(), FakeHost()
     sandbox = create_sandbox(clock=clock.now, http=httpx.AsyncClient(transport=network))
