@@ -7,11 +7,10 @@ ports, the gateway serves beside them with its own SQLite file, and all of them 
 import asyncio
 import base64
 import secrets
-import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from typing import Any
 import click
 import httpx
 import msgspec
-import uvicorn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -30,6 +28,7 @@ from gateway.flows.connections.app_calls import app_url
 from gateway.settings import Settings
 from gateway.storage import migrate
 from gateway.testing.fake_host import FakeHost
+from gateway.testing.serving import free_ports, serving
 from gateway.testing.story import Story
 from gateway_schemas.sync import Sync
 
@@ -58,7 +57,10 @@ async def _demo(sandbox: Any, crm: str, *, keep: bool) -> None:
         folder.mkdir(exist_ok=True)
         for old in folder.glob("gateway.db*"):
             old.unlink()
-        gateway_url, vendor_url, host_url = (f"http://127.0.0.1:{port}" for port in _free_ports(3))
+        gateway_port, vendor_port, host_port = free_ports(3)
+        gateway_url, vendor_url, host_url = (
+            f"http://127.0.0.1:{port}" for port in (gateway_port, vendor_port, host_port)
+        )
         story: Story = sandbox.story(vendor_url, f"{gateway_url}/v1/oauth/{crm}/callback")
         host_key = secrets.token_urlsafe(32)
         settings = Settings(
@@ -73,9 +75,9 @@ async def _demo(sandbox: Any, crm: str, *, keep: bool) -> None:
         await migrate.upgrade(settings.database_url)
         services = await stack.enter_async_context(open_services(settings, environ=story.environ()))
         story.set_app_url(app_url(gateway_url, services.vault, crm))
-        await stack.enter_async_context(_serving(story.app, vendor_url))
-        await stack.enter_async_context(_serving(host.app, host_url))
-        await stack.enter_async_context(_serving(create_app(services, worker=create_worker(services)), gateway_url))
+        gateway = create_app(services, worker=create_worker(services))
+        for app, port in ((story.app, vendor_port), (host.app, host_port), (gateway, gateway_port)):
+            await stack.enter_async_context(serving(app, port, log_level="warning", timeout_graceful_shutdown=2))
         api = await stack.enter_async_context(
             httpx.AsyncClient(
                 base_url=gateway_url, headers={"authorization": f"Bearer {host_key}"}, timeout=30, trust_env=False
@@ -345,35 +347,3 @@ class Teller:
                 return answer
             await asyncio.sleep(0.05)
         raise click.ClickException(f"waited {PATIENCE_SECONDS:.0f} s, but not yet: {what}; last answer: {answer}")
-
-
-@asynccontextmanager
-async def _serving(app: Any, url: str) -> AsyncIterator[None]:
-    host, _, port = url.removeprefix("http://").partition(":")
-    config = uvicorn.Config(
-        app, host=host, port=int(port), log_level="warning", access_log=False, timeout_graceful_shutdown=2
-    )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # Ctrl-C is the demo's, not a server's
-    running = asyncio.create_task(server.serve())
-    while not server.started:
-        if running.done():
-            await running
-        await asyncio.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await running
-
-
-def _free_ports(number: int) -> list[int]:
-    """Return ports that are free now; all are open at once, so that they differ."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

@@ -4,14 +4,12 @@ import asyncio
 import base64
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from litestar import Litestar, Response, get
 
 from gateway.app import create_app, create_worker, open_services
@@ -21,6 +19,7 @@ from gateway.sdk.clock import Clock
 from gateway.settings import Settings
 from gateway.storage import migrate
 from gateway.testing.fake_host import FakeHost
+from gateway.testing.serving import free_ports, serving
 from gateway_pipedrive.sandbox import create_sandbox as pipedrive_sandbox
 from gateway_servicetitan.sandbox import create_sandbox as servicetitan_sandbox
 
@@ -28,6 +27,8 @@ from .browsing import HOST_KEY
 
 WANTED = "GATEWAY_REQUIRE_BROWSER"
 """Set to 1, a missing browser fails the tests instead of skipping them."""
+
+QUIET: dict[str, Any] = {"log_level": "error", "timeout_graceful_shutdown": 1}
 
 WEBHOOK_KEY = "0123456789abcdef0123456789abcdef"
 
@@ -38,34 +39,6 @@ def chromium() -> str | None:
     """Return the program of a Chromium: ``GATEWAY_CHROMIUM``, or the first that is installed."""
     given = os.environ.get("GATEWAY_CHROMIUM")
     return given or next((path for name in NAMES if (path := shutil.which(name))), None)
-
-
-def free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-@asynccontextmanager
-async def serving(app: Any, port: int, host: str = "127.0.0.1") -> AsyncIterator[None]:
-    config = uvicorn.Config(app, host=host, port=port, log_level="error", access_log=False, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None
-    running = asyncio.create_task(server.serve())
-    while not server.started:
-        if running.done():
-            await running
-        await asyncio.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await running
 
 
 class Live:
@@ -184,10 +157,10 @@ async def live(
             address = f"{url}/v1/inbound/servicetitan/{app_token(services, 'servicetitan')}"
             sandbox.subscribe(address, WEBHOOK_KEY)
         host = FakeHost()
-        await stack.enter_async_context(serving(sandbox.app, crm_port))
-        await stack.enter_async_context(serving(host.app, host_port))
+        await stack.enter_async_context(serving(sandbox.app, crm_port, **QUIET))
+        await stack.enter_async_context(serving(host.app, host_port, **QUIET))
         worker = create_worker(services) if with_worker else None
-        await stack.enter_async_context(serving(create_app(services, worker=worker), gateway_port))
+        await stack.enter_async_context(serving(create_app(services, worker=worker), gateway_port, **QUIET))
         world = Live(services, sandbox, host, url, crm_url, site_url)
 
         @get("/", media_type="text/html", sync_to_thread=False)
@@ -196,7 +169,7 @@ async def live(
             text = f'<!doctype html><html lang="en"><title>Platform</title><h1>Platform</h1>{frame}</html>'
             return Response(text, media_type="text/html")
 
-        await stack.enter_async_context(serving(Litestar([embedding], openapi_config=None), site_port))
+        await stack.enter_async_context(serving(Litestar([embedding], openapi_config=None), site_port, **QUIET))
         stack.push_async_callback(world.api.aclose)
         made = await world.call("POST", "/v1/endpoints", {"url": f"http://127.0.0.1:{host_port}/webhooks"})
         host.secrets.append(made["secret"])

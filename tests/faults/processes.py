@@ -3,13 +3,14 @@
 import asyncio
 import os
 import signal
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 import msgspec
+
+from gateway.testing.serving import free_ports
 
 from .forks import Forks
 
@@ -38,7 +39,7 @@ class Process:
 
     def __init__(self, name: str, command: str, environ: Mapping[str, str], folder: Path, forks: Forks) -> None:
         self.name, self.command = name, command
-        self.port = free_port() if command == "serve" else None
+        self.port = free_ports(1)[0] if command == "serve" else None
         self.up = False
         self._owner = folder / f"{name}.owner"
         self._environ = {**environ, "GATEWAY_FAULTS_OWNER": str(self._owner)}
@@ -106,10 +107,3 @@ async def migrate(environ: Mapping[str, str], folder: Path, forks: Forks) -> Non
     ended = await forks.wait(await forks.fork("tests.faults.process:main", ["migrate"], environ, log))
     if ended != {"ended": 0}:
         raise RuntimeError(f"gateway migrate ended with {ended}: {log.read_text()}")
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

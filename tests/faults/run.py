@@ -22,6 +22,8 @@ import httpx
 import msgspec
 from sqlalchemy import make_url
 
+from gateway.testing.serving import free_ports, serving
+
 from .chaos import Chaos
 from .checker import Verdict, check
 from .crms import CRMS, Crm
@@ -31,7 +33,7 @@ from .load import CAMPAIGNS, Clients, plan
 from .looking import Looking
 from .process import Times
 from .processes import Killed, Process, migrate
-from .servers import Front, Receiver, free_port, serving
+from .servers import QUIET, Front, Receiver
 from .setting_up import app_url_of, set_up_account
 
 TOLD = [f"signup.{word}" for word in ("accepted", "delivered", "refused", "held", "parked")] + ["referral.qualified"]
@@ -110,7 +112,7 @@ class Run:
         """Set up, load and kill, let it settle, and check."""
         options = self.options
         async with AsyncExitStack() as stack:
-            vendor_port, receiver_port, front_port = free_port(), free_port(), free_port()
+            vendor_port, receiver_port, front_port = free_ports(3)
             front = Front(self._urls)
             stack.push_async_callback(front.aclose)
             public = f"http://127.0.0.1:{front_port}"
@@ -127,9 +129,9 @@ class Run:
                 absurd=options.absurd,
             )
             self._receiver = Receiver(seed=options.seed, failed=0.02, lost=0.02)
-            await stack.enter_async_context(serving(self._chaos, vendor_port))
-            await stack.enter_async_context(serving(self._receiver.app, receiver_port))
-            await stack.enter_async_context(serving(front, front_port))
+            await stack.enter_async_context(serving(self._chaos, vendor_port, **QUIET))
+            await stack.enter_async_context(serving(self._receiver.app, receiver_port, **QUIET))
+            await stack.enter_async_context(serving(front, front_port, **QUIET))
             environ = self._environ(public)
             forks = await stack.enter_async_context(fork_server())
             self.processes = [

@@ -1,39 +1,20 @@
 """What survives every kill, served by the run itself: the vendor, a receiver, and the address that others know."""
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-import uvicorn
 
 from gateway.testing.fake_host import FakeHost
 
 from .chaos import Chaos
-from .processes import free_port
 
-
-@asynccontextmanager
-async def serving(app: Any, port: int) -> AsyncIterator[str]:
-    """Serve an ASGI application on a port of this machine; yields its address."""
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_level="critical", access_log=False, timeout_graceful_shutdown=1,
-        lifespan="off", backlog=4096, timeout_keep_alive=120,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    running = asyncio.create_task(server.serve())
-    while not server.started:
-        if running.done():
-            await running
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await running
+QUIET: dict[str, Any] = {
+    "log_level": "critical", "timeout_graceful_shutdown": 1, "lifespan": "off", "backlog": 4096,
+    "timeout_keep_alive": 120,
+}  # fmt: skip
+"""How servers are set up that many processes call, and that are killed with the run."""
 
 
 class Receiver:
@@ -88,6 +69,3 @@ class Front:
     async def aclose(self) -> None:
         """Close the client."""
         await self._client.aclose()
-
-
-__all__ = ["Front", "Receiver", "free_port", "serving"]

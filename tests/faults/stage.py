@@ -21,6 +21,7 @@ import msgspec
 from gateway.app import create_app, create_worker, open_services
 from gateway.sdk.clock import Clock
 from gateway.settings import Settings, load
+from gateway.testing.serving import free_ports, serving
 
 from .chaos import Chaos
 from .checker import Verdict, check
@@ -29,7 +30,7 @@ from .dying import Asked
 from .forks import Forks, fork_server
 from .history import Call, Event, History, Standing
 from .looking import Looking
-from .servers import Receiver, free_port, serving
+from .servers import QUIET, Receiver
 from .setting_up import set_up_account
 
 HOST_KEY = "host-key-of-the-stage-of-faults-01234567"
@@ -201,14 +202,14 @@ async def open_stage(
 ) -> AsyncIterator[Stage]:
     """Open a stage over a database that has the schema, with one account that is connected and set up."""
     async with AsyncExitStack() as stack:
-        vendor_port, receiver_port = free_port(), free_port()
+        vendor_port, receiver_port = free_ports(2)
         public = "http://127.0.0.1:1"
         made: Any = CRMS[crm]
         vendor: Crm = made(f"http://127.0.0.1:{vendor_port}", f"{public}/v1/oauth/{crm}/callback", **sandbox)
         stack.push_async_callback(vendor.aclose)
         receiver = Receiver(seed=0, failed=0, lost=0)
-        await stack.enter_async_context(serving(Chaos(vendor.app), vendor_port))
-        await stack.enter_async_context(serving(receiver.app, receiver_port))
+        await stack.enter_async_context(serving(Chaos(vendor.app), vendor_port, **QUIET))
+        await stack.enter_async_context(serving(receiver.app, receiver_port, **QUIET))
         environ = {
             "GATEWAY_DATABASE_URL": database_url,
             "GATEWAY_PUBLIC_URL": public,
