@@ -1,7 +1,7 @@
 """Connections of the plugin to its sandbox, under a clock that stands still until told."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,9 +10,10 @@ import pytest
 import structlog
 
 from gateway.sdk.auth import BearerAuth
-from gateway.sdk.connection import Connection, Push, PushedRecord
+from gateway.sdk.connection import Connection, Push
 from gateway.sdk.errors import OutcomeUnknown, ReauthRequired, RetryLater
 from gateway.sdk.http import VendorHttp
+from gateway.testing.once import Once
 from gateway_servicetitan.sandbox import Sandbox, create_sandbox
 from gateway_servicetitan.settings import ServiceTitanSettings
 from plugins.servicetitan.tests.openapi import Recorder
@@ -49,41 +50,6 @@ class Tokens:
                 raise ReauthRequired("the vendor refused the client id or secret")
             self._token = answer.json()["access_token"]
         return self._token
-
-
-@dataclass
-class Once:
-    """``push.once`` with a memory and the rule for steps in doubt, as the host keeps it.
-
-    ``steps`` are done; ``doubtful`` were begun by an attempt whose answer was not read in full.
-    """
-
-    clock: Clock
-    steps: dict[str, PushedRecord] = field(default_factory=dict)
-    doubtful: dict[str, datetime] = field(default_factory=dict)
-    found: list[str] = field(default_factory=list)
-
-    async def __call__(self, step: str, *, find: Any, create: Any) -> PushedRecord:
-        if step in self.steps:
-            return self.steps[step]
-        began = self.doubtful.get(step)
-        if began is not None:
-            assert self.clock() - began >= timedelta(seconds=60), "a step in doubt must settle first"
-            record = await find(began)
-            if record is not None:
-                self.found.append(step)
-                self.steps[step] = record
-                return record
-        self.doubtful[step] = self.clock()
-        try:
-            self.steps[step] = await create()
-        except OutcomeUnknown:
-            raise
-        except Exception:
-            # An answer that was read in full, or a request that never left: nothing was written.
-            self.doubtful.pop(step)
-            raise
-        return self.steps[step]
 
 
 @pytest.fixture
@@ -188,7 +154,7 @@ def make_push(clock: Clock) -> Callable[..., Push]:
             target_options={},
             duplicates="skip",
             code="FIONA-1",
-            once=Once(clock),
+            once=Once(clock, timedelta(seconds=60)),
         )
         return replace(base, **changes)
 
