@@ -2,11 +2,11 @@
 
 import msgspec
 
-from gateway.errors import Refused, invalid, not_found
+from gateway.errors import Refused, invalid
 from gateway.flows.campaigns import attention
 from gateway.flows.campaigns.campaign import changed_meanwhile, refuse_unknown
 from gateway.flows.campaigns.setup_checks import Checked, check, locality_of, needs
-from gateway.flows.campaigns.vendor_lists import Reader, integration_of, read_live, refuse_inactive
+from gateway.flows.campaigns.vendor_lists import Reader, find_connection, integration_of, read_live
 from gateway.flows.services import Services
 from gateway.sdk.mapping import Locality
 from gateway.storage import accounts, campaigns, connections
@@ -142,15 +142,7 @@ async def find_context(services: Services, account_id: str, campaign_id: str, co
     async with services.database.read() as conn:
         campaign = refuse_unknown(await campaigns.get(conn, account_id, campaign_id), campaign_id)
         account = await accounts.get(conn, account_id)
-        if connection_id is None:
-            connection = await connections.open_crm(conn, account_id)
-        else:
-            connection = await connections.by_id_for_account(conn, account_id, connection_id)
-            if connection is None:
-                raise not_found("connection", connection_id)
-    if connection is None:
-        raise Refused("not_connected", "No CRM is connected to this account; connect one first.")
-    refuse_inactive(connection)
+        connection = await find_connection(conn, account_id, connection_id)
     manifest = integration_of(services, connection).manifest
     if not manifest.targets:
         raise Refused("not_supported", f"{manifest.name} writes no signups; there is nothing to set up per campaign.")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.errors import Refused, invalid
+from gateway.errors import Refused, invalid, not_found
 from gateway.flows.campaigns.setup_checks import Live, Needs, Source
 from gateway.flows.connections.opening import open_connection
 from gateway.flows.connections.reauth import mark_needs_reauth
@@ -17,7 +17,7 @@ from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.connection import Connection
 from gateway.sdk.errors import OutcomeUnknown, PluginError, ReauthRequired, RecordGone, Rejected, RetryLater
-from gateway.storage import vendor_lists
+from gateway.storage import connections, vendor_lists
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.running import TaskRun
@@ -225,6 +225,24 @@ def integration_of(services: Services, row: ConnectionRow) -> Integration:
     if integration is None:
         raise Refused("integration_unavailable", f"The integration {row.integration!r} is not installed here any more.")
     return integration
+
+
+async def find_connection(conn: AsyncConnection, account_id: str, connection_id: str | None) -> ConnectionRow:
+    """Return the given connection of an account, else its CRM.
+
+    Raises:
+        Refused: There is none, or it is not active.
+    """
+    if connection_id is None:
+        found = await connections.open_crm(conn, account_id)
+        if found is None:
+            raise Refused("not_connected", "No CRM is connected to this account; connect one first.")
+    else:
+        found = await connections.by_id_for_account(conn, account_id, connection_id)
+        if found is None:
+            raise not_found("connection", connection_id)
+    refuse_inactive(found)
+    return found
 
 
 def refuse_inactive(row: ConnectionRow) -> None:

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from gateway.errors import Refused, invalid, not_found
 from gateway.flows.campaigns import vendor_lists
 from gateway.flows.campaigns.campaign import refuse_unknown
-from gateway.flows.campaigns.vendor_lists import Reader, integration_of, refuse_inactive
+from gateway.flows.campaigns.vendor_lists import Reader, find_connection, integration_of
 from gateway.flows.connections.opening import open_connection
 from gateway.flows.contact_sync import checks
 from gateway.flows.contact_sync.checks import Checked, Wanted
@@ -357,15 +357,7 @@ async def find_context(services: Services, account_id: str, campaign_id: str, co
     """
     async with services.database.read() as conn:
         campaign = refuse_unknown(await campaigns.get(conn, account_id, campaign_id), campaign_id)
-        if connection_id is None:
-            connection = await connections.open_crm(conn, account_id)
-        else:
-            connection = await connections.by_id_for_account(conn, account_id, connection_id)
-            if connection is None:
-                raise not_found("connection", connection_id)
-    if connection is None:
-        raise Refused("not_connected", "No CRM is connected to this account; connect one first.")
-    refuse_inactive(connection)
+        connection = await find_connection(conn, account_id, connection_id)
     integration = integration_of(services, connection)
     if not integration.has("read_contacts"):
         raise Refused("not_supported", f"{integration.manifest.name} has no contacts to sync.")
