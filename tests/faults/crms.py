@@ -72,7 +72,29 @@ class Crm(Protocol):
         ...
 
 
-class Pipedrive:
+class Sandboxed:
+    """What the sandboxes have in common."""
+
+    sandbox: Any
+
+    def advance(self, seconds: float) -> None:
+        self.sandbox.advance(seconds)
+
+    async def aclose(self) -> None:
+        await self.sandbox.aclose()
+
+    async def deliver_webhooks(self) -> None:
+        await self.sandbox.deliver_webhooks()
+
+    def webhooks_sent(self) -> int:
+        return len(self.sandbox.webhooks())
+
+    def webhook_chaos(self, *, copies: int, newest_first: bool, drop: int) -> None:
+        self.sandbox.webhook_chaos(copies=copies, newest_first=newest_first)
+        self.sandbox.outbox.drop_next = drop
+
+
+class Pipedrive(Sandboxed):
     """The Pipedrive sandbox with a company for each account; signups become a contact and a lead."""
 
     expected = {"referred": ["contact", "lead"], "referrer": ["contact"]}
@@ -139,24 +161,8 @@ class Pipedrive:
     def buy(self, record: Record) -> None:
         self.sandbox.convert_lead(record.id, company_id=self._companies[record.account].id)
 
-    def advance(self, seconds: float) -> None:
-        self.sandbox.advance(seconds)
 
-    async def aclose(self) -> None:
-        await self.sandbox.aclose()
-
-    async def deliver_webhooks(self) -> None:
-        await self.sandbox.deliver_webhooks()
-
-    def webhooks_sent(self) -> int:
-        return len(self.sandbox.webhooks())
-
-    def webhook_chaos(self, *, copies: int, newest_first: bool, drop: int) -> None:
-        self.sandbox.webhook_chaos(copies=copies, newest_first=newest_first)
-        self.sandbox.outbox.drop_next = drop
-
-
-class ServiceTitan:
+class ServiceTitan(Sandboxed):
     """The ServiceTitan sandbox with a tenant for each account; signups become a booking, found by its external id.
 
     Every second tenant has closed its search of contacts, so that signups there wait for the index of contacts. A new
@@ -228,22 +234,6 @@ class ServiceTitan:
         household = self.sandbox.add_customer("The household", f"home-{record.id}@example.com", tenant_id=number)
         job = self.sandbox.convert_booking(int(record.id), household.id, tenant_id=number)
         self.sandbox.set_job_status(job.id, "Completed", tenant_id=number)
-
-    def advance(self, seconds: float) -> None:
-        self.sandbox.advance(seconds)
-
-    async def aclose(self) -> None:
-        await self.sandbox.aclose()
-
-    async def deliver_webhooks(self) -> None:
-        await self.sandbox.deliver_webhooks()
-
-    def webhooks_sent(self) -> int:
-        return len(self.sandbox.webhooks())
-
-    def webhook_chaos(self, *, copies: int, newest_first: bool, drop: int) -> None:
-        self.sandbox.webhook_chaos(copies=copies, newest_first=newest_first)
-        self.sandbox.outbox.drop_next = drop
 
 
 CRMS: dict[str, type[Crm]] = {"pipedrive": Pipedrive, "servicetitan": ServiceTitan}
