@@ -264,6 +264,33 @@ async def test_a_site_that_is_not_allowed_cannot_frame_it(world: Any, new_window
     window.foreign.clear()  # and the stranger was asked
 
 
+async def test_what_is_chosen_in_the_moment_a_list_appears_counts(world: Any, new_window: Any):
+    """A hand on the keyboard is not slower than a page: a list that can be seen must answer to a choice."""
+    page = await opened(world, await new_window())
+    await page.goto(f"{world.url}/console/a/acme/settings/integrations")
+    await connect(page)
+    await press(page, "Allow and Install")
+    await expect(page.get_by_text("Connected as")).to_be_visible()
+    await page.goto(f"{world.url}/console/a/acme/campaigns/spring/setups/referred")
+    await page.get_by_role("radio", name="Contact and deal", exact=True).check()
+    await expect(
+        page.get_by_label("Qualify when").locator("option", has_text="A deal moves to a stage")
+    ).to_be_attached()
+    await page.evaluate(
+        """() => new MutationObserver((_, observer) => {
+            const pipeline = document.getElementById("parameter.pipeline");
+            if (!pipeline) return;
+            observer.disconnect();
+            pipeline.selectedIndex = 1;
+            pipeline.dispatchEvent(new Event("change", {bubbles: true}));
+        }).observe(document.body, {childList: true, subtree: true})"""
+    )
+    await page.get_by_label("Qualify when").select_option(label="A deal moves to a stage")
+    await expect(page.locator('[id="parameter.stage"]').locator("option", has_text="Demo")).to_be_attached(
+        timeout=10000
+    )
+
+
 async def test_two_windows_and_a_stale_session(world: Any, new_window: Any):
     """What is done in one window shows in the other; what was typed when a session ended is kept."""
     first = await new_window()

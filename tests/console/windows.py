@@ -11,6 +11,14 @@ PATIENCE = 45_000
 """Milliseconds until something that is waited for is missed."""
 
 
+HARMLESS = (
+    "Applying inline style",  # the tool itself styles the page for a screenshot, which the page's policy refuses
+    "status of",  # answers are judged by themselves
+    "htmx:sendAbort",  # a later choice takes the place of one whose answer is not there yet
+    "htmx:afterRequest",  # told beside each abort and each error; errors have a message of their own
+)
+
+
 class Window:
     """A page of the browser that notes what goes wrong in it.
 
@@ -34,8 +42,7 @@ class Window:
         page.on("request", self._request)
 
     def _console(self, message: Any) -> None:
-        # the tool itself styles the page for a screenshot, which the page's policy refuses
-        if message.type == "error" and "Applying inline style" not in message.text and "status of" not in message.text:
+        if message.type == "error" and not any(harmless in message.text for harmless in HARMLESS):
             self.faults.append(message.text)
 
     def _response(self, response: Any) -> None:
