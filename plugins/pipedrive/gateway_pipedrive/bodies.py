@@ -1,6 +1,6 @@
 """Bodies of writes: mapped values in the shapes that persons, leads and deals take. Pure.
 
-Source: ``vendor/pipedrive.md``, chapters 6.2 and 7.4 to 7.7. Nulls are left out on creation: v1 refuses them.
+Source: ``VENDOR.md``, chapters 6.2 and 7.4 to 7.7. Nulls are left out on creation: v1 refuses them.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,7 +3,7 @@
 A webhook is a hint: the record is read again. But what it proves to have been seen counts even when it has been passed
 since: the stage and status that it shows, and those that it says were there before.
 
-Source: ``vendor/pipedrive.md``, chapters 8.2 to 8.4. There is no event for a conversion: it looks like a deleted lead
+Source: ``VENDOR.md``, chapters 8.2 to 8.4. There is no event for a conversion: it looks like a deleted lead
 and a new deal; only the deal's ``source_lead_id`` proves it, and whether webhooks carry that is unconfirmed.
 """
 

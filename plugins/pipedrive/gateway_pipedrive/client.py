@@ -1,6 +1,6 @@
 """Pipedrive's API as this plugin uses it: v2 where a v2 path exists, v1 only where none does.
 
-Source: ``vendor/pipedrive.md``, chapters 1 (which call, which version, what it costs) and 7 (the calls). Costs are
+Source: ``VENDOR.md``, chapters 1 (which call, which version, what it costs) and 7 (the calls). Costs are
 tokens of the company's daily budget.
 """
 

@@ -5,7 +5,7 @@ whole seconds, since fractions are refused), with an overlap: clocks differ, and
 after its time. Whether ``updated_since`` may be combined with a filter is unconfirmed, so filters are always walked
 whole.
 
-Source: ``vendor/pipedrive.md``, chapters 5 (cursors), 7.4 (persons) and 10 (the recipe).
+Source: ``VENDOR.md``, chapters 5 (cursors), 7.4 (persons) and 10 (the recipe).
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,6 @@
 """What a refusal of Pipedrive means, in the gateway's errors.
 
-Source: ``vendor/pipedrive.md``, chapters 3 (statuses and bodies) and 4 (the 429 rule). Bodies of 429 are never read:
+Source: ``VENDOR.md``, chapters 3 (statuses and bodies) and 4 (the 429 rule). Bodies of 429 are never read:
 their shape is not documented.
 """
 

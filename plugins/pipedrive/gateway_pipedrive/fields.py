@@ -1,7 +1,7 @@
 """Fields of contacts, leads and deals for pickers, and new custom fields.
 
 Built-in fields are shown under the keys that writes take, which are not always the codes of the field lists
-(``vendor/pipedrive.md``, chapter 6.1: the list says ``email``, the record has ``emails``).
+(``VENDOR.md``, chapter 6.1: the list says ``email``, the record has ``emails``).
 """
 
 from collections.abc import Iterable

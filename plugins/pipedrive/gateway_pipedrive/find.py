@@ -3,7 +3,7 @@
 Before: the vendor's search by e-mail, whose items are lossy and whose exact match has returned more than was asked, so
 that each person is read and compared. In doubt: never the search, whose index lags, but the lists, which do not.
 
-Source: ``vendor/pipedrive.md``, chapters 5, 7 and 9.
+Source: ``VENDOR.md``, chapters 5, 7 and 9.
 """
 
 import re

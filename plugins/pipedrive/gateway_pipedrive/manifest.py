@@ -112,7 +112,7 @@ CONTACT_SYNC = ContactSync(
     read_units=10,
     write_units=5,
 )
-"""Source: ``vendor/pipedrive.md``, chapter 1: 10 tokens a page of persons, 5 a change of one."""
+"""Source: ``VENDOR.md``, chapter 1: 10 tokens a page of persons, 5 a change of one."""
 
 MANIFEST = Manifest(
     key="pipedrive",

@@ -1,6 +1,6 @@
 """Pipedrive's objects as far as we read them; unknown keys are ignored.
 
-Sources (``vendor/pipedrive.md``): chapter 7 for the objects, 6.1 for fields, 5 for the paging blocks. All of it is
+Source: ``VENDOR.md``, chapters 7 (objects), 6.1 (fields) and 5 (paging blocks). All of it is
 documentation, nothing was recorded from a live account; what is reported or guessed is said at the attribute.
 """
 

@@ -144,7 +144,7 @@ async def read_contacts(connection: Connection, selection: ContactSelection, che
 
 
 class _UninstallCall(msgspec.Struct, frozen=True):
-    """The body of the uninstall call (``vendor/pipedrive.md``, chapter 2.5)."""
+    """The body of the uninstall call (``VENDOR.md``, chapter 2.5)."""
 
     company_id: int | str
     user_id: int | str | None = None

@@ -5,7 +5,7 @@ fractions are refused. A window is walked by the vendor's cursor, which is kept 
 was cut off goes on. What changes during the walk leaves the window and is found in the next. Windows overlap by a
 minute: clocks differ, and a change may become visible a moment after its time.
 
-Source: ``vendor/pipedrive.md``, chapters 3 (times), 5 (cursors) and 7.5 (deals).
+Source: ``VENDOR.md``, chapters 3 (times), 5 (cursors) and 7.5 (deals).
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,6 @@
 """Pipedrive's objects as records in our terms. Pure.
 
-Facts are what a record is or has provably been (``vendor/pipedrive.md``, chapters 7.5 and 8.4): ``stage`` with the id
+Facts are what a record is or has provably been (``VENDOR.md``, chapters 7.5 and 8.4): ``stage`` with the id
 of the stage that it is in, ``won`` (``first_won_time`` proves it of a deal that was re-opened since), and ``converted``
 of a deal that names the lead it came from.
 """

@@ -1,6 +1,6 @@
 """Say why the vendor refused values: is a field, option, stage or owner gone, or do the values not fit?
 
-The lists are read anew, since the vendor's sentence is the only other witness (``vendor/pipedrive.md``, chapter 6.2: a
+The lists are read anew, since the vendor's sentence is the only other witness (``VENDOR.md``, chapter 6.2: a
 value for a deleted field makes the whole write fail).
 """
 

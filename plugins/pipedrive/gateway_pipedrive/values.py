@@ -1,6 +1,6 @@
 """One custom field value in its shapes: ours, that of v2 bodies, and the flat one of v1 leads.
 
-Source: ``vendor/pipedrive.md``, chapter 6.2. What webhooks carry is a third shape; it is never read, since a
+Source: ``VENDOR.md``, chapter 6.2. What webhooks carry is a third shape; it is never read, since a
 webhook is a hint and the record is read again.
 """
 

@@ -1,6 +1,6 @@
 """Our webhook subscriptions: one healthy one each for deals, leads and persons, however often we ask for them.
 
-Source: ``vendor/pipedrive.md``, chapters 7.10 and 8.1. There is no update: what is not as it should be is made anew,
+Source: ``VENDOR.md``, chapters 7.10 and 8.1. There is no update: what is not as it should be is made anew,
 and the old one is deleted after that, so that no event falls between. The vendor deletes subscriptions without a word
 after three days without a success, hence the daily call.
 """

@@ -1,6 +1,6 @@
 """How calls and answers of Pipedrive travel: envelopes, the two ways of paging, and where a company's API is.
 
-Source: ``vendor/pipedrive.md``, chapters 2.2 (``api_domain``), 3 (envelope) and 5 (paging).
+Source: ``VENDOR.md``, chapters 2.2 (``api_domain``), 3 (envelope) and 5 (paging).
 """
 
 from collections.abc import AsyncIterator, Mapping

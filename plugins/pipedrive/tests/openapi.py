@@ -1,8 +1,12 @@
 """Holds calls against the vendor's OpenAPI documents: answers of the sandbox, and requests of our client.
 
-The documents are the vendor's and are not part of this repository. They are looked for in
-``<repository>/../shared/vendor/pipedrive`` or where the environment variable ``GATEWAY_VENDOR_DOCS`` points; tests that
-need them are skipped where they are absent (``vendor_documents`` does that).
+The documents are the vendor's and are not part of this repository. The vendor publishes them at
+https://developers.pipedrive.com/docs/api/v1/openapi.yaml (v1) and
+https://developers.pipedrive.com/docs/api/v1/openapi-v2.yaml (v2). To check against them, save them as
+``openapi-v1.yaml`` and ``openapi-v2.yaml`` in a folder, and name it in the environment variable
+``GATEWAY_VENDOR_DOCS``; unless it is set, one place beside the repository is looked into (``folder_of_documents``).
+Tests that need the documents are skipped where they are absent. The gaps below were written for their state of
+2026-08-18: a newer one may ask for others.
 
 Use from a test::
 

@@ -1,4 +1,4 @@
-"""What each webhook of chapter 8.3 says, by table."""
+"""What each webhook of ``VENDOR.md``, chapter 8.3 says, by table."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What refusals mean: chapters 3 and 4, by table."""
+"""What refusals mean: ``VENDOR.md``, chapters 3 and 4, by table."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The shapes of custom field values, by the table of chapter 6.2."""
+"""The shapes of custom field values, by the table of ``VENDOR.md``, chapter 6.2."""
 
 from decimal import Decimal
 

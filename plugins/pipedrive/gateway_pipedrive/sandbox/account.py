@@ -1,6 +1,6 @@
 """Users, currencies, pipelines, stages and saved filters.
 
-Source: ``vendor/pipedrive.md``, chapters 7.1 to 7.3.
+Source: ``VENDOR.md``, chapters 7.1 to 7.3.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """One entry of the vendor's API: which paths, what it costs, which scopes allow it, and who answers it.
 
 Handlers are plain functions from a ``Call`` to an ``Answer``; the gate in ``app`` has checked token, limits and scope.
-Costs and scopes come from the table of ``vendor/pipedrive.md``, chapter 1.
+Costs and scopes are those of the vendor's OpenAPI documents; ``VENDOR.md``, chapter 1, has those of our own calls.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Strict reading of bodies and query strings, in the vendor's manner.
 
 v2 takes numbers as numbers and refuses what it does not know; v1 leads complain in another dialect but are as strict
-about types; the rest of v1 is loose. Source: ``vendor/pipedrive.md``, chapters 3 and 5.
+about types; the rest of v1 is loose. Source: ``VENDOR.md``, chapters 3 and 5.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """Turns leads into deals: an asynchronous job and its state.
 
-Source: ``vendor/pipedrive.md``, chapter 7.6 ("Convert") and 8.3 ("Lead converted"). There is no event for it: the lead
+Source: ``VENDOR.md``, chapters 7.6 (converting) and 8.3 (what is told). There is no event for it: the lead
 is deleted and a deal is created. Order of the two, carry-over of custom fields and the source lead in the webhook are
 unconfirmed, hence options.
 """

@@ -1,6 +1,6 @@
 """Deals: list, read, create, change, delete.
 
-Source: ``vendor/pipedrive.md``, chapter 7.5. Unconfirmed there and decided here: a stage of another pipeline than the
+Source: ``VENDOR.md``, chapter 7.5. Unconfirmed there and decided here: a stage of another pipeline than the
 one sent along is refused; no stage means the first stage of the default pipeline.
 """
 

@@ -78,7 +78,7 @@ class PipedriveDriver:
     # --- refusing ---
 
     def answer(self, status: int) -> httpx.Response:
-        """Return Pipedrive's answer with this status (``vendor/pipedrive.md``, chapters 3 and 4)."""
+        """Return Pipedrive's answer with this status (``VENDOR.md``, chapters 3 and 4)."""
         match status:
             case 401:
                 return httpx.Response(401, json=unauthorized().body)

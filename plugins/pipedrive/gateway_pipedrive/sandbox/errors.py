@@ -1,6 +1,6 @@
 """The vendor's refusals, in the vendor's own envelopes.
 
-Source: ``vendor/pipedrive.md``, chapters 2.2, 3 and 7.10. Where a body is not confirmed the docstring says so.
+Source: ``VENDOR.md``, chapters 2.2, 3 and 7.10. Where a body is not confirmed the docstring says so.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class VendorError(Exception):
 
 
 def envelope(error: str, error_info: str | None = None, **more: Any) -> dict[str, Any]:
-    """Build the common error envelope (chapter 3, "Conventions")."""
+    """Build the common error envelope (chapter 3)."""
     body: dict[str, Any] = {"success": False, "error": error, "data": None, "additional_data": None, **more}
     if error_info is not None:
         body["error_info"] = error_info

@@ -1,6 +1,6 @@
 """Turns changes of records into webhook payloads and pending deliveries.
 
-Source: ``vendor/pipedrive.md``, chapters 8.1 to 8.3. What ``previous`` says is computed, not remembered by hand: the
+Source: ``VENDOR.md``, chapters 8.1 to 8.3. What ``previous`` says is computed, not remembered by hand: the
 webhook object before and after, and the keys that differ.
 """
 

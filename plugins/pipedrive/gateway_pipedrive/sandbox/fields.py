@@ -1,6 +1,6 @@
 """Field definitions: v2 for persons and deals, v1 for leads; creating and deleting custom fields.
 
-Source: ``vendor/pipedrive.md``, chapter 6.1.
+Source: ``VENDOR.md``, chapter 6.1.
 """
 
 from typing import Any, Literal

@@ -1,6 +1,6 @@
 """The gate before every API call: which operation, whose token, within which limits, allowed by which scope.
 
-Source: ``vendor/pipedrive.md``, chapters 1 (paths), 3 (statuses), 4 (limits) and 11 (what is out of support).
+Source: ``VENDOR.md``, chapters 1 (paths), 3 (statuses), 4 (limits) and 11 (what is out of support).
 """
 
 import re

@@ -1,6 +1,6 @@
 """Leads: v1 for everything but search and conversion, with custom fields flat at the root.
 
-Source: ``vendor/pipedrive.md``, chapter 7.6. A lead has no pipeline and no stage.
+Source: ``VENDOR.md``, chapter 7.6. A lead has no pipeline and no stage.
 """
 
 import re

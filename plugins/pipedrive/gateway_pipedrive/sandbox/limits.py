@@ -1,6 +1,6 @@
 """Budgets, burst windows and what follows on ignoring them.
 
-Source: ``vendor/pipedrive.md``, chapter 4. The body of a 429 is unconfirmed there; ours is a plausible one that no
+Source: ``VENDOR.md``, chapter 4. The body of a 429 is unconfirmed there; ours is a plausible one that no
 client may read. Nothing here sleeps: windows move with the sandbox's clock.
 """
 

@@ -1,6 +1,6 @@
 """What lists of persons and of deals have in common in v2.
 
-Source: ``vendor/pipedrive.md``, chapters 5, 7.4 and 7.5. A ``filter_id`` switches the other narrowing parameters off
+Source: ``VENDOR.md``, chapters 5, 7.4 and 7.5. A ``filter_id`` switches the other narrowing parameters off
 without a word; ``updated_since`` is applied beside it (unconfirmed).
 """
 

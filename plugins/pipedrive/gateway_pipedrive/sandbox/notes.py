@@ -1,4 +1,4 @@
-"""Notes, v1. Source: ``vendor/pipedrive.md``, chapter 7.7; which tags the vendor's clean-up keeps is unconfirmed."""
+"""Notes, v1. Source: ``VENDOR.md``, chapter 7.7; which tags the vendor's clean-up keeps is unconfirmed."""
 
 import re
 from datetime import UTC, datetime

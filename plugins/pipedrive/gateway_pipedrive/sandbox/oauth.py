@@ -1,6 +1,6 @@
 """The OAuth server: the consent page, the token endpoint, revoking, installing from the Marketplace.
 
-Source: ``vendor/pipedrive.md``, chapter 2. The JSON keys of token errors are unconfirmed there: ours carry both
+Source: ``VENDOR.md``, chapter 2. The JSON keys of token errors are unconfirmed there: ours carry both
 ``error`` and ``message``, and the option ``token_error_keys`` leaves one of them out.
 """
 

@@ -1,7 +1,7 @@
 """Delivers webhooks by the vendor's rules, when told to: nothing here sleeps or starts by itself.
 
 Retries 3, 30 and 150 seconds after the attempt before; the tenth failed first attempt bans a subscription for thirty
-minutes, in which its events are lost; three days without a success delete it. Source: ``vendor/pipedrive.md``,
+minutes, in which its events are lost; three days without a success delete it. Source: ``VENDOR.md``,
 chapter 8.1. Unconfirmed there and decided here: a success does not reset the ban counter; retries go on in a ban.
 """
 

@@ -1,6 +1,6 @@
 """Persons: list, read, create, change, delete, merge.
 
-Source: ``vendor/pipedrive.md``, chapters 7.4 and 7.9. E-mail addresses are not unique: two creates make two persons.
+Source: ``VENDOR.md``, chapters 7.4 and 7.9. E-mail addresses are not unique: two creates make two persons.
 """
 
 from typing import Any

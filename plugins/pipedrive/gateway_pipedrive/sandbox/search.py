@@ -2,7 +2,7 @@
 
 Each write puts a snapshot of what can be found into the index with the time of the write; a search sees the newest
 snapshot that is at least ``lag`` old, so a record is unknown at first, later found by old values, and found for a while
-after it was deleted. Source: ``vendor/pipedrive.md``, chapters 7.4 to 7.8 and 9 (step 5).
+after it was deleted. Source: ``VENDOR.md``, chapters 7.4 to 7.8 and 9 (step 5).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Records and times as the vendor writes them, in each of its three dialects.
 
-Source: ``vendor/pipedrive.md``, chapters 3 (times), 6.2 (custom fields), 7 (API objects) and 8.2 (webhook objects).
+Source: ``VENDOR.md``, chapters 3 (times), 6.2 (custom fields), 7 (API objects) and 8.2 (webhook objects).
 """
 
 from collections.abc import Collection

@@ -1,6 +1,6 @@
 """Custom field values: one kept shape (that of v2) and the three shapes that go over the wire.
 
-Source: ``vendor/pipedrive.md``, chapter 6.2. Refusals of v2 name the field's code.
+Source: ``VENDOR.md``, chapter 6.2. Refusals of v2 name the field's code.
 """
 
 import re
@@ -48,7 +48,7 @@ def accept_v2(company: Company, entity: Kind, sent: Any) -> Json:
 
     Raises:
         VendorError: 400 naming each bad code, so that the whole write fails; 500 for a second ``custom_fields`` inside
-            the first (chapter 3, third error body).
+            the first (chapter 3, reported).
     """
     if not isinstance(sent, dict):
         raise schema_failed("custom_fields: must be object")

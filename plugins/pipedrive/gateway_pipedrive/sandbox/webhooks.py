@@ -1,6 +1,6 @@
 """Webhook subscriptions: list, create, delete. No update and no reading of a single one.
 
-Source: ``vendor/pipedrive.md``, chapter 7.10. The status of the answer when 40 are reached is documented as 422.
+Source: ``VENDOR.md``, chapter 7.10. The status of the answer when 40 are reached is documented as 422.
 """
 
 from typing import Any

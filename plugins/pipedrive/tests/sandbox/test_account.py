@@ -1,4 +1,4 @@
-"""Users, currencies, pipelines, stages, filters: chapters 7.1 to 7.3."""
+"""Users, currencies, pipelines, stages, filters: ``VENDOR.md``, chapters 7.1 to 7.3."""
 
 
 async def test_me_names_user_company_and_rights(sandbox, client):

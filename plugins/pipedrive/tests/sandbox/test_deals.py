@@ -1,4 +1,4 @@
-"""Deals: chapter 7.5."""
+"""Deals: ``VENDOR.md``, chapter 7.5."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Field definitions and values of custom fields in all three shapes: chapter 6."""
+"""Field definitions and values of custom fields in all three shapes: ``VENDOR.md``, chapter 6."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Leads and their conversion: chapter 7.6."""
+"""Leads and their conversion: ``VENDOR.md``, chapter 7.6."""
 
 import pytest
 

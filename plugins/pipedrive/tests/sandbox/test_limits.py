@@ -1,4 +1,4 @@
-"""Budgets, windows and the Cloudflare page: chapter 4."""
+"""Budgets, windows and the Cloudflare page: ``VENDOR.md``, chapter 4."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Notes: chapter 7.7."""
+"""Notes: ``VENDOR.md``, chapter 7.7."""
 
 import pytest
 

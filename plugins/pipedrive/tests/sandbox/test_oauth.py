@@ -1,4 +1,4 @@
-"""The authorisation server: chapter 2."""
+"""The authorisation server: ``VENDOR.md``, chapter 2."""
 
 import base64
 import json

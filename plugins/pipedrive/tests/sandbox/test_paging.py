@@ -1,4 +1,4 @@
-"""Paging in both versions: chapter 5."""
+"""Paging in both versions: ``VENDOR.md``, chapter 5."""
 
 
 async def walk(client, path, **query):

@@ -1,4 +1,4 @@
-"""Persons: chapters 7.4 and 7.9."""
+"""Persons: ``VENDOR.md``, chapters 7.4 and 7.9."""
 
 import pytest
 

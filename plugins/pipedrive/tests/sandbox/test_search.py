@@ -1,4 +1,4 @@
-"""Searching and its lag: chapters 7.4 to 7.8 and 9."""
+"""Searching and its lag: ``VENDOR.md``, chapters 7.4 to 7.8 and 9."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How webhooks are delivered: chapter 8.1."""
+"""How webhooks are delivered: ``VENDOR.md``, chapter 8.1."""
 
 import base64
 

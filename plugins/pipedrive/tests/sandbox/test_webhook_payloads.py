@@ -1,4 +1,4 @@
-"""What webhooks carry: chapters 8.2 and 8.3."""
+"""What webhooks carry: ``VENDOR.md``, chapters 8.2 and 8.3."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Webhook subscriptions: chapter 7.10."""
+"""Webhook subscriptions: ``VENDOR.md``, chapter 7.10."""
 
 import pytest
 
