@@ -1,6 +1,6 @@
 """The body of a booking: mapped values in the vendor's shape. Pure.
 
-Source: ``vendor/servicetitan.md``, chapter 7.1. Unknown keys are refused by the vendor; a name and a telephone number,
+Source: ``VENDOR.md``, chapter 7.1. Unknown keys are refused by the vendor; a name and a telephone number,
 an e-mail address or an address are needed, so the e-mail address is always sent.
 """
 

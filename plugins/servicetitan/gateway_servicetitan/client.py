@@ -5,7 +5,7 @@ may not use the tenant-wide calls. What the connection cannot live without (book
 when it is forbidden, so that what waits goes out when the administrator has allowed the app again; the rest says
 ``Forbidden``, and its caller does without.
 
-Source: ``vendor/servicetitan.md``, chapters 3 (booking provider restriction) and 5 to 10 (the calls).
+Source: ``VENDOR.md``, chapters 3 (booking provider restriction) and 5 to 10 (the calls).
 """
 
 from collections.abc import Awaitable, Sequence

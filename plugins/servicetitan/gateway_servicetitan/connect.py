@@ -3,7 +3,7 @@
 The vendor has no call that says whom a token belongs to. So the finalise checks go through one call that needs all
 four values, and read the token itself, as a convenience: the vendor does not promise its claims.
 
-Source: ``vendor/servicetitan.md``, chapters 2 (claims of the token) and 3 (finalise checks).
+Source: ``VENDOR.md``, chapters 2 (claims of the token) and 3 (finalise checks).
 """
 
 import base64

@@ -9,7 +9,7 @@ is where the next page begins: what has entered comes again there, and nothing i
 An ongoing sync goes on from where the first walk ended: with both feeds in turn, that of customers and that of their
 contacts, see ``index``; what either names is read whole, merged and inactive customers too.
 
-Source: ``vendor/servicetitan.md``, chapters 4 (export feeds) and 5.1.
+Source: ``VENDOR.md``, chapters 4 (export feeds) and 5.1.
 """
 
 from collections.abc import Sequence

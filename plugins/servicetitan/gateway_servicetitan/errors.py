@@ -1,6 +1,6 @@
 """What a refusal of ServiceTitan means, in the gateway's errors.
 
-Source: ``vendor/servicetitan.md``, chapter 4 (error body and statuses). Keys of ``errors`` are compared without case;
+Source: ``VENDOR.md``, chapter 4 (error body and statuses). Keys of ``errors`` are handed on as they come;
 the body and headers of a 429 are not documented and never relied on.
 """
 

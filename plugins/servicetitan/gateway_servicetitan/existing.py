@@ -5,7 +5,7 @@ vendor's own search of contact methods is asked, which is newer by a few minutes
 either says is read again just before a booking is made: a customer may have been merged, made inactive, or have lost
 the address since.
 
-Source: ``vendor/servicetitan.md``, chapters 5.1 and 6.
+Source: ``VENDOR.md``, chapters 5.1 and 6.
 """
 
 from collections.abc import Iterable

@@ -3,7 +3,7 @@
 A booking has no custom fields. What is told about the person who made the referral goes into its summary, a line each:
 the fields whose keys begin with ``summary.``.
 
-Source: ``vendor/servicetitan.md``, chapters 5.1, 7.1, 8, 9 and 10.
+Source: ``VENDOR.md``, chapters 5.1, 7.1, 8, 9 and 10.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ at a time. It does not see changes of contacts, so the feed of contacts follows:
 all that is older was read with its customer. What a page of either names is read whole, so that what is kept of a
 customer is always all that there is, whichever feed spoke last.
 
-Source: ``vendor/servicetitan.md``, chapters 4 (export feeds), 5.1 and 5.2.
+Source: ``VENDOR.md``, chapters 4 (export feeds), 5.1 and 5.2.
 """
 
 from collections.abc import Iterable

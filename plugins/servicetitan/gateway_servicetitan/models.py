@@ -1,6 +1,6 @@
 """What ServiceTitan answers, read tolerantly: only ids are needed; nulls, new fields and new enum values do no harm.
 
-Source: ``vendor/servicetitan.md``, chapters 4 (lists, feeds, times), 5 to 10 (objects); the fields are those of the
+Source: ``VENDOR.md``, chapters 4 (lists, feeds, times), 5 to 10 (objects); the fields are those of the
 vendor's OpenAPI documents of March 2026. Times come in UTC with up to seven digits of a fraction, which are cut to
 microseconds.
 """

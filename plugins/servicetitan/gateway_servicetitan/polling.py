@@ -5,7 +5,7 @@ front or stays where it is, so that a page may repeat rows but never skip one, w
 that was asked for. The next walk begins at the highest time of change that was *seen*, less an overlap; never at *now*,
 and an empty walk moves nothing.
 
-Source: ``vendor/servicetitan.md``, chapters 4 (lists) and 8 (detection loop).
+Source: ``VENDOR.md``, chapters 4 (lists) and 8 (detection loop).
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 Facts are what a job is or has provably been: ``converted`` when it came of a booking, ``status`` with the status that
 it is in, and *Completed* of a job that carries the time of its completion though it was opened again.
 
-Source: ``vendor/servicetitan.md``, chapters 5.1, 7.3, 8 and 9.
+Source: ``VENDOR.md``, chapters 5.1, 7.3, 8 and 9.
 """
 
 import re

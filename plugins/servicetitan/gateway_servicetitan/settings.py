@@ -10,7 +10,7 @@ from gateway_schemas.manifest import ReceivedSetting
 BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^\s]*[^/\s]$")]
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 HmacKey = Annotated[str, Meta(min_length=32, max_length=64)]
-"""The vendor's portal makes and takes keys of this length (``vendor/servicetitan.md``, chapter 11)."""
+"""The vendor's portal makes and takes keys of this length (``VENDOR.md``, chapter 11)."""
 
 
 class ServiceTitanSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """Which changes in ServiceTitan may qualify a referral: always facts of one job, the one that the booking became.
 
-Source: ``vendor/servicetitan.md``, chapters 7.3 (a booking has become a job when it names one) and 8 (job statuses).
+Source: ``VENDOR.md``, chapters 7.3 (a booking has become a job when it names one) and 8 (job statuses).
 """
 
 from gateway_schemas.manifest import Parameter, Requirement, Trigger

@@ -4,7 +4,7 @@ How the vendor signs is not documented beyond *an HMAC over the payload in a hea
 taken, hex and base64 are both understood, with or without ``sha256=``; the header's name is a setting. Bodies are
 CloudEvents; ``userassignedid`` names the occurrence and ``id`` the delivery only.
 
-Source: ``vendor/servicetitan.md``, chapter 11.
+Source: ``VENDOR.md``, chapter 11.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """How calls and answers of ServiceTitan travel: paths of one tenant, the app key, pages, and export feeds.
 
-Source: ``vendor/servicetitan.md``, chapters 1 (hosts, paths, headers) and 4 (lists and feeds).
+Source: ``VENDOR.md``, chapters 1 (hosts, paths, headers) and 4 (lists and feeds).
 """
 
 import asyncio

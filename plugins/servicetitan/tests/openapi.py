@@ -1,8 +1,13 @@
 """Holds calls against the vendor's OpenAPI documents: answers of the sandbox, and requests of our client.
 
-The documents are the vendor's and are not part of this repository. They are looked for in
-``<repository>/../shared/vendor/servicetitan`` or where the environment variable ``GATEWAY_SERVICETITAN_DOCS`` points;
-tests that need them are skipped where they are absent (``vendor_documents`` does that).
+The documents are the vendor's and are not part of this repository. Used are those of March 2026 (OpenAPI 3.0.1), which
+the public repository ``archdotdev/tap-service-titan`` republishes in ``tap_service_titan/openapi_specs`` (its commit
+80da1cb). To check against them, save ``crm-v2.json`` as ``crm.json`` in a folder, the other modules below alike, and
+name the folder in the environment variable ``GATEWAY_SERVICETITAN_DOCS``; unless it is set, one place beside the
+repository is looked into. Tests that need them are skipped where they are absent (``vendor_documents`` does that).
+
+The vendor's newest ones stand at https://developer.servicetitan.io/api/docs/apis/tenant-crm-v2 and so on; they are
+OpenAPI 3.1 and shaped otherwise.
 """
 
 import functools
@@ -21,7 +26,7 @@ import pytest
 Json = dict[str, Any]
 MODULES = ("crm", "jpm", "accounting", "settings", "marketing", "jbce")
 
-# Any call may get them though hardly one lists them (contract, chapter 4).
+# Any call may get them though hardly one lists them (``VENDOR.md``, chapter 4).
 ANYWHERE = frozenset({400, 401, 403, 404, 405, 409, 415, 429, 500, 502, 503})
 
 # What the documents forbid and the real thing does; each entry: which operations, which place, why.

@@ -1,6 +1,6 @@
 """Bookings: through the booking provider, and tenant-wide for connections without a restriction.
 
-Source: ``vendor/servicetitan.md``, chapter 7. Refused here though the vendor does not say how: ids of campaigns,
+Source: ``VENDOR.md``, chapter 7. Refused here though the vendor does not say how: ids of campaigns,
 business units and job types that are not there or inactive.
 """
 

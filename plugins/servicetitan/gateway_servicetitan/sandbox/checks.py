@@ -1,7 +1,7 @@
 """Strict reading of query strings and bodies: what is unknown, of another type or out of bounds is refused by name.
 
 The real vendor may overlook unknown parameters of a query; the sandbox does not, so that a slip of ours is seen.
-Source: ``vendor/servicetitan.md``, chapter 4 (lists and filters).
+Source: ``VENDOR.md``, chapter 4 (lists and filters).
 """
 
 from collections.abc import Callable, Mapping

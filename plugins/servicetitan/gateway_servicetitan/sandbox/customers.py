@@ -1,6 +1,6 @@
 """Customers, their contacts, the export feeds of both, and the search of the newer contact model.
 
-Source: ``vendor/servicetitan.md``, chapters 4 (export feeds), 5 and 6.
+Source: ``VENDOR.md``, chapters 4 (export feeds), 5 and 6.
 """
 
 from datetime import timedelta

@@ -88,7 +88,7 @@ class ServiceTitanDriver:
     # --- refusing ---
 
     def answer(self, status: int) -> httpx.Response:
-        """Return ServiceTitan's answer with this status (``vendor/servicetitan.md``, chapter 4)."""
+        """Return ServiceTitan's answer with this status (``VENDOR.md``, chapter 4)."""
         return httpx.Response(status, json=problem(status))
 
     # --- lists ---

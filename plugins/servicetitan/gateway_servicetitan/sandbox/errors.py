@@ -1,6 +1,6 @@
 """The vendor's refusals, in the vendor's own bodies.
 
-Source: ``vendor/servicetitan.md``, chapters 2 (token endpoint) and 4 (all others). Titles are illustrations where the
+Source: ``VENDOR.md``, chapters 2 (token endpoint) and 4 (all others). Titles are illustrations where the
 vendor's own are not known; a client may read ``errors`` alone.
 """
 

@@ -1,6 +1,6 @@
 """The gate before every API call: our app's key, a token, its tenant, the limit, the scope; in this order.
 
-Source: ``vendor/servicetitan.md``, chapters 1 (headers), 3 (restrictions) and 4 (statuses). Whether the key or the
+Source: ``VENDOR.md``, chapters 1 (headers), 3 (restrictions) and 4 (statuses). Whether the key or the
 token is looked at first is not documented; the key is, as a call without either is answered for it.
 """
 

@@ -1,6 +1,6 @@
 """Jobs, invoices, and the lists to choose from.
 
-Source: ``vendor/servicetitan.md``, chapters 8, 9 and 10.
+Source: ``VENDOR.md``, chapters 8, 9 and 10.
 """
 
 from collections.abc import Callable

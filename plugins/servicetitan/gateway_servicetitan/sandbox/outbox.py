@@ -4,7 +4,7 @@ Subscribed by hand, one URL an event for all tenants; signed with HMAC-SHA256 wh
 tried again after 10, 30, 60 and 300 seconds, then no more. ``id`` names the delivery and differs between attempts,
 ``userassignedid`` names the occurrence.
 
-Source: ``vendor/servicetitan.md``, chapter 11.
+Source: ``VENDOR.md``, chapter 11.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """Records as the vendor's JSON: seven digits of a fraction, nulls where the real one has them, money of both kinds.
 
-Source: ``vendor/servicetitan.md``, chapters 4 (times) and 5 to 10; tests hold them against the vendor's OpenAPI files.
+Source: ``VENDOR.md``, chapters 4 (times) and 5 to 10; tests hold them against the vendor's OpenAPI files.
 """
 
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
 """What the fake vendor keeps: tenants with their records, apps' connections, tokens. No behaviour beyond look-ups.
 
-Source: ``vendor/servicetitan.md``, chapters 1 to 10.
+Source: ``VENDOR.md``, chapters 1 to 10.
 """
 
 import random

@@ -1,6 +1,6 @@
 """The token server: client credentials in, a JWT for 900 seconds out; its throttle is its own.
 
-Source: ``vendor/servicetitan.md``, chapter 2. What the throttle answers is not documented; ours is a 429.
+Source: ``VENDOR.md``, chapter 2. What the throttle answers is not documented; ours is a 429.
 """
 
 import base64
