@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import httpx
 
+from gateway.sdk.sandboxes import Sender
 from gateway_pipedrive.sandbox import conversion
 from gateway_pipedrive.sandbox.events import Events
 from gateway_pipedrive.sandbox.faults import Front, RequestEntry, failure
@@ -99,8 +100,7 @@ class Core:
         self.base_url = base_url.rstrip("/") if base_url else None
         self.client_id, self.client_secret = self.options.client_id, self.options.client_secret
         self._clock = clock or (lambda: datetime.now(UTC))
-        self._http = http
-        self._own_http: httpx.AsyncClient | None = None
+        self._sender = Sender(http)
         self._offset = timedelta(0)
         self._last_origin = "https://oauth.pipedrive.test"
         self.front = Front(self.now, RequestEntry, failure)
@@ -110,7 +110,7 @@ class Core:
         """Start with nothing: no company, no token, no pending webhook."""
         options = self.options
         self.state = State(self.now)
-        self.outbox = WebhookOutbox(self.state, self._client)
+        self.outbox = WebhookOutbox(self.state, self._sender)
         self.index = SearchIndex(self.state, timedelta(seconds=options.search_lag))
         self.events = Events(self.state, self.outbox, self.index, options.source_lead_in_webhooks)
         self.limits = Limits(options.burst, options.budget_headers, options.retry_after, options.cloudflare_after)
@@ -167,7 +167,7 @@ class Core:
     async def send_uninstall(self, url: str, body: Json) -> int | None:
         """Send the uninstall notice; nobody reads the answer and nobody tries again (chapter 2.5)."""
         try:
-            answer = await self._client().request(
+            answer = await self._sender().request(
                 "DELETE", url, json=body, auth=httpx.BasicAuth(self.client_id, self.client_secret)
             )
         except httpx.HTTPError:
@@ -176,12 +176,4 @@ class Core:
 
     async def aclose(self) -> None:
         """Close the client that sends webhooks, unless it was given."""
-        if self._own_http is not None:
-            await self._own_http.aclose()
-            self._own_http = None
-
-    def _client(self) -> httpx.AsyncClient:
-        if self._http is not None:
-            return self._http
-        self._own_http = self._own_http or httpx.AsyncClient()
-        return self._own_http
+        await self._sender.aclose()

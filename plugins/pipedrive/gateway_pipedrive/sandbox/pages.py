@@ -1,13 +1,12 @@
 """Routes that are no API calls: the OAuth endpoints, the Marketplace's button, and the controls over HTTP."""
 
-import inspect
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import msgspec
 from litestar import Request, Response, get, post, route
 from litestar.handlers import HTTPRouteHandler
 
+from gateway.sdk import sandboxes
 from gateway_pipedrive.sandbox.controls import COMMANDS, Controls
 from gateway_pipedrive.sandbox.errors import VendorError
 from gateway_pipedrive.sandbox.gate import render
@@ -63,18 +62,7 @@ def control_routes(sandbox: Controls) -> list[HTTPRouteHandler]:
     @route("/_control/{command:str}", http_method=["GET", "POST"], status_code=200)
     async def control(request: AnyRequest) -> Response[bytes]:
         command = str(request.path_params["command"])
-        if command not in commands:
-            return render({"error": f"No control {command}", "controls": sorted(commands)}, 404)
-        raw = await request.body()
-        try:
-            result = getattr(sandbox, command)(**(msgspec.json.decode(raw) if raw else {}))
-            if inspect.isawaitable(result):
-                result = await result
-        except VendorError as refused:
-            return render({"error": refused.body}, 400)
-        except (TypeError, KeyError, msgspec.DecodeError) as wrong:
-            return render({"error": f"{command}: {wrong!r}"}, 400)
-        return render({"result": msgspec.to_builtins(result, enc_hook=str)}, 200)
+        return render(*await sandboxes.control(sandbox, commands, command, await request.body(), VendorError))
 
     return [control]
 

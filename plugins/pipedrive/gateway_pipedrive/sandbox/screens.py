@@ -3,7 +3,7 @@
 For people who try the gateway by hand; tests call the controls. Everything that came from outside is escaped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from html import escape
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
+from gateway.sdk.sandboxes import page, table
 from gateway_pipedrive.sandbox.controls import Controls
 from gateway_pipedrive.sandbox.errors import VendorError
 from gateway_pipedrive.sandbox.gate import render
@@ -18,20 +19,16 @@ from gateway_pipedrive.sandbox.state import Company, Deal, Lead
 
 AnyRequest = Request[Any, Any, Any]
 
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd}"
-    "form{display:inline}code{font-size:13px}"
-)
+TITLE = "Pipedrive sandbox"
 
 
 def screen_routes(sandbox: Controls) -> list[HTTPRouteHandler]:
     """Make the page and the actions behind its buttons."""
 
     @get("/", status_code=200)
-    async def page() -> Response[bytes]:
+    async def screen() -> Response[bytes]:
         companies = "".join(_company(company) for company in sandbox.state.companies.values())
-        return render(_page(companies + _logs(sandbox)), 200)
+        return render(page(TITLE, companies + _logs(sandbox)), 200)
 
     @post("/_screen/{action:str}", status_code=200)
     async def act(request: AnyRequest) -> Response[bytes]:
@@ -39,10 +36,10 @@ def screen_routes(sandbox: Controls) -> list[HTTPRouteHandler]:
         try:
             _act(sandbox, str(request.path_params["action"]), form)
         except (VendorError, KeyError, ValueError) as refused:
-            return render(_page(f"<p>Refused: {escape(str(refused))}</p>"), 400)
+            return render(page(TITLE, f"<p>Refused: {escape(str(refused))}</p>"), 400)
         return Response(b"", status_code=303, headers={"location": "/"})
 
-    return [page, act]
+    return [screen, act]
 
 
 def _act(sandbox: Controls, action: str, form: dict[str, str]) -> None:
@@ -60,13 +57,6 @@ def _act(sandbox: Controls, action: str, form: dict[str, str]) -> None:
             "open": sandbox.reopen_deal,
         }
         actions[action](int(record), company_id=company)
-
-
-def _page(inner: str) -> str:
-    return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Pipedrive sandbox</title>'
-        f"<style>{_STYLE}</style></head><body><h1>Pipedrive sandbox</h1>{inner}</body></html>"
-    )
 
 
 def _company(company: Company) -> str:
@@ -87,9 +77,9 @@ def _company(company: Company) -> str:
     ]
     return (
         f"<h2>{escape(company.name)}</h2>"
-        f"<h3>Leads</h3>{_table(('Title', 'Person', ''), leads)}"
-        f"<h3>Deals</h3>{_table(('Id', 'Title', 'Person', 'Value', 'Status', ''), deals)}"
-        f"<h3>People</h3>{_table(('Id', 'Name', 'E-mail'), people)}"
+        f"<h3>Leads</h3>{table(('Title', 'Person', ''), leads)}"
+        f"<h3>Deals</h3>{table(('Id', 'Title', 'Person', 'Value', 'Status', ''), deals)}"
+        f"<h3>People</h3>{table(('Id', 'Name', 'E-mail'), people)}"
     )
 
 
@@ -104,8 +94,8 @@ def _logs(sandbox: Controls) -> str:
         for one in sandbox.outbox.log[-30:][::-1]
     ]
     return (
-        f"<h2>Latest calls</h2>{_table(('Method', 'Path', 'Status', 'Tokens'), calls)}"
-        f"<h2>Latest webhooks</h2>{_table(('Event', 'To', 'Status'), hooks)}"
+        f"<h2>Latest calls</h2>{table(('Method', 'Path', 'Status', 'Tokens'), calls)}"
+        f"<h2>Latest webhooks</h2>{table(('Event', 'To', 'Status'), hooks)}"
     )
 
 
@@ -144,11 +134,3 @@ def _person(company: Company, record: Deal | Lead) -> str:
 
 def _money(deal: Deal) -> str:
     return f"{deal.value:g} {escape(deal.currency)}"
-
-
-def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    if not rows:
-        return "<p>None.</p>"
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -78,7 +78,7 @@ async def test_no_answer_fails_too(sandbox, subscription, monkeypatch):
     def broken(request):
         raise httpx.ReadTimeout("too slow")
 
-    sandbox._http = httpx.AsyncClient(transport=httpx.MockTransport(broken))
+    sandbox.outbox.client = lambda: httpx.AsyncClient(transport=httpx.MockTransport(broken))
     sandbox.add_deal("D")
     (attempt,) = await sandbox.deliver_webhooks()
     assert attempt.status is None

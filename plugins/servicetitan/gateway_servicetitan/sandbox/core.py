@@ -8,6 +8,7 @@ from typing import Any, Literal
 import httpx
 
 from gateway.sdk.faults import Front, RequestEntry
+from gateway.sdk.sandboxes import Sender
 from gateway_servicetitan.sandbox import shapes
 from gateway_servicetitan.sandbox.errors import VendorError, not_found, problem
 from gateway_servicetitan.sandbox.outbox import Outbox
@@ -69,8 +70,7 @@ class Core:
         self.options = options or Options()
         self.app_key = self.options.app_key
         self._clock = clock or (lambda: datetime.now(UTC))
-        self._http = http
-        self._own_http: httpx.AsyncClient | None = None
+        self._sender = Sender(http)
         self._offset = timedelta(0)
         self.front: Front[RequestEntry] = Front(self.now, RequestEntry, problem)
         self.begin()
@@ -78,7 +78,7 @@ class Core:
     def begin(self) -> None:
         """Start with nothing: no tenant, no token, no pending webhook."""
         self.state = State(self.now)
-        self.outbox = Outbox(self.state, self._client)
+        self.outbox = Outbox(self.state, self._sender)
         self.tokens = TokenServer(self.state, life_seconds=self.options.token_seconds, claims=self.options.token_claims)
         self._calls: dict[int, deque[datetime]] = {}
 
@@ -140,12 +140,4 @@ class Core:
 
     async def aclose(self) -> None:
         """Close the client that sends webhooks, unless it was given."""
-        if self._own_http is not None:
-            await self._own_http.aclose()
-            self._own_http = None
-
-    def _client(self) -> httpx.AsyncClient:
-        if self._http is not None:
-            return self._http
-        self._own_http = self._own_http or httpx.AsyncClient()
-        return self._own_http
+        await self._sender.aclose()

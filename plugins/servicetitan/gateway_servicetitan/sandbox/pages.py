@@ -3,16 +3,15 @@
 Everything on the page that came from outside is escaped.
 """
 
-import inspect
-from collections.abc import Sequence
 from html import escape
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
 from litestar import Request, Response, get, post, route
 from litestar.handlers import HTTPRouteHandler
 
+from gateway.sdk import sandboxes
+from gateway.sdk.sandboxes import page, table
 from gateway_servicetitan.sandbox.controls import COMMANDS, Controls
 from gateway_servicetitan.sandbox.errors import VendorError
 from gateway_servicetitan.sandbox.gate import render
@@ -21,11 +20,7 @@ from gateway_servicetitan.sandbox.state import Booking, Job, Tenant
 
 AnyRequest = Request[Any, Any, Any]
 
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd}"
-    "form{display:inline}code{font-size:13px}"
-)
+TITLE = "ServiceTitan sandbox"
 
 
 def control_routes(sandbox: Controls) -> list[HTTPRouteHandler]:
@@ -35,18 +30,7 @@ def control_routes(sandbox: Controls) -> list[HTTPRouteHandler]:
     @route("/_control/{command:str}", http_method=["GET", "POST"], status_code=200)
     async def control(request: AnyRequest) -> Response[bytes]:
         command = str(request.path_params["command"])
-        if command not in commands:
-            return render({"error": f"No control {command}", "controls": sorted(commands)}, 404)
-        raw = await request.body()
-        try:
-            result = getattr(sandbox, command)(**(msgspec.json.decode(raw) if raw else {}))
-            if inspect.isawaitable(result):
-                result = await result
-        except VendorError as refused:
-            return render({"error": refused.body}, 400)
-        except (TypeError, KeyError, ValueError) as wrong:
-            return render({"error": f"{command}: {wrong!r}"}, 400)
-        return render({"result": msgspec.to_builtins(result, enc_hook=_plain)}, 200)
+        return render(*await sandboxes.control(sandbox, commands, command, await request.body(), VendorError))
 
     return [control]
 
@@ -55,9 +39,9 @@ def screen_routes(sandbox: Controls) -> list[HTTPRouteHandler]:
     """Make the page and the actions behind its buttons."""
 
     @get("/", status_code=200)
-    async def page() -> Response[bytes]:
+    async def screen() -> Response[bytes]:
         tenants = "".join(_tenant(tenant) for tenant in sandbox.state.tenants.values())
-        return render(_page(tenants + _logs(sandbox)), 200)
+        return render(page(TITLE, tenants + _logs(sandbox)), 200)
 
     @post("/_screen/{action:str}", status_code=200)
     async def act(request: AnyRequest) -> Response[bytes]:
@@ -65,10 +49,10 @@ def screen_routes(sandbox: Controls) -> list[HTTPRouteHandler]:
         try:
             _act(sandbox, str(request.path_params["action"]), form)
         except (VendorError, KeyError, ValueError) as refused:
-            return render(_page(f"<p>Refused: {escape(str(refused))}</p>"), 400)
+            return render(page(TITLE, f"<p>Refused: {escape(str(refused))}</p>"), 400)
         return Response(b"", status_code=303, headers={"location": "/"})
 
-    return [page, act]
+    return [screen, act]
 
 
 def _act(sandbox: Controls, action: str, form: dict[str, str]) -> None:
@@ -84,13 +68,6 @@ def _act(sandbox: Controls, action: str, form: dict[str, str]) -> None:
             sandbox.set_job_total(record, form["total"], tenant_id=tenant)
         case _:
             raise ValueError(f"no action {action!r}")
-
-
-def _page(inner: str) -> str:
-    return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>ServiceTitan sandbox</title>'
-        f"<style>{_STYLE}</style></head><body><h1>ServiceTitan sandbox</h1>{inner}</body></html>"
-    )
 
 
 def _tenant(tenant: Tenant) -> str:
@@ -120,10 +97,10 @@ def _tenant(tenant: Tenant) -> str:
     ]
     return (
         f"<h2>{escape(tenant.name)}, tenant {tenant.id}</h2>"
-        f"<h3>API Application Access</h3>{_table(('Client ID', 'Client Secret', 'Booking provider'), access)}"
-        f"<h3>Bookings</h3>{_table(('Id', 'Name', 'Summary', 'Status', ''), bookings)}"
-        f"<h3>Jobs</h3>{_table(('Id', 'Booking', 'Status', 'Total', ''), jobs)}"
-        f"<h3>Customers</h3>{_table(('Id', 'Name', 'Contacts'), people)}"
+        f"<h3>API Application Access</h3>{table(('Client ID', 'Client Secret', 'Booking provider'), access)}"
+        f"<h3>Bookings</h3>{table(('Id', 'Name', 'Summary', 'Status', ''), bookings)}"
+        f"<h3>Jobs</h3>{table(('Id', 'Booking', 'Status', 'Total', ''), jobs)}"
+        f"<h3>Customers</h3>{table(('Id', 'Name', 'Contacts'), people)}"
     )
 
 
@@ -136,8 +113,8 @@ def _logs(sandbox: Controls) -> str:
         (escape(str(one.payload["type"])), escape(one.url), str(one.status)) for one in sandbox.outbox.log[-30:][::-1]
     ]
     return (
-        f"<h2>Latest calls</h2>{_table(('Method', 'Path', 'Status'), calls)}"
-        f"<h2>Latest webhooks</h2>{_table(('Event', 'To', 'Status'), hooks)}"
+        f"<h2>Latest calls</h2>{table(('Method', 'Path', 'Status'), calls)}"
+        f"<h2>Latest webhooks</h2>{table(('Event', 'To', 'Status'), hooks)}"
     )
 
 
@@ -167,17 +144,5 @@ def _button(tenant: Tenant, action: str, record: int, label: str, inputs: str = 
     )
 
 
-def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    if not rows:
-        return "<p>None.</p>"
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
 def _pre(text: str) -> str:
     return escape(text).replace("\n", "<br>")
-
-
-def _plain(value: Any) -> Any:
-    return sorted(value) if isinstance(value, set | frozenset) else str(value)
