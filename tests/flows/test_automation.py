@@ -244,6 +244,8 @@ async def test_a_subscription_that_answers_410_is_dropped_at_once(gateway, key, 
     await gateway.worker.drain()
     assert len(room.requests) == 1
     await gateway.call("GET", f"/v1/endpoints/{made['id']}", expect=404)
+    async with gateway.services.database.read() as conn:
+        assert await gateway.services.vault.get_all(conn, made["id"]) == {}, "its secret goes with it"
     assert (await listen(gateway, key))["id"] != made["id"]
 
 

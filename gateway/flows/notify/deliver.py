@@ -82,6 +82,8 @@ class Deliver:
 
             async def gone(conn: AsyncConnection) -> None:
                 await disable(conn, endpoint, "gone", now, account_id=work.delivery.account_id)
+                if endpoint.connection_id is not None:  # a subscription is removed, and nothing signs for it again
+                    await self._services.vault.delete(conn, endpoint.id)
                 await deliveries.mark(conn, delivery_id, "failed", now, answer.error)
 
             return Fail(answer.error, gone)
