@@ -12,7 +12,7 @@ from litestar.params import FromPath
 
 from gateway.api.problems import refused_for
 from gateway.errors import Refused
-from gateway.flows.connections import installations, oauth
+from gateway.flows.connections import browsers, installations, oauth
 from gateway.flows.connections.installations import Installed
 from gateway.flows.services import Services
 from gateway.sdk.inbound import InboundRequest
@@ -42,8 +42,11 @@ async def come_back(
         if "state" in query:
             if len(request.query_params.getall("state")) > 1:
                 raise Refused("state_invalid", "The authorisation came back with two states. Begin again.")
-            back = await oauth.come_back(services, integration, query)
-            return _connected(services, back.row, back.error)
+            back = await oauth.come_back(services, integration, query, request.cookies)
+            answer = _connected(services, back.row, back.error)
+            if gone := browsers.cleared(services.settings, query["state"], request.cookies):
+                answer.set_header("set-cookie", gone)
+            return answer
         if "error" in query or not query.get("code"):
             raise Refused("authorisation_denied", "The vendor sent no authorisation. Begin again to connect.")
         return _installed(services, await installations.install(services, integration, query["code"]))

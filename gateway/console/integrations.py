@@ -7,19 +7,22 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gateway.console.pages import Desk, path_of, redirect
-from gateway.errors import PROBLEMS, Refused
+from gateway.console import forms
+from gateway.console.pages import AnyRequest, Desk, path_of, redirect, refuse_strangers
+from gateway.errors import PROBLEMS, Refused, invalid
+from gateway.flows.connections import browsers, disconnect, installations, oauth, steps
 from gateway.flows.connections import connect as flow
-from gateway.flows.connections import disconnect, installations, steps
-from gateway.flows.connections.connect_steps import integration_of, shown, step_of
+from gateway.flows.connections.connect_steps import authorise_url, integration_of, shown, step_of
 from gateway.flows.connections.health import health_of
 from gateway.flows.refusals import meaning_of
+from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.errors import PluginError
 from gateway.storage import connections
 from gateway.storage.connections import ConnectionRow
 from gateway_schemas.connection import ConnectInput, Connection, Health, StepInput
 from gateway_schemas.manifest import ConnectStep, Manifest, OAuth2
+from gateway_schemas.problem import FieldProblem
 
 STATES = {
     "awaiting_authorisation": ("Connecting", "wait"),
@@ -121,15 +124,19 @@ async def connect(desk: NamedDependency[Desk], integration: FromPath[str]) -> Re
 
 
 async def _begin(desk: Desk, key: str) -> Response[str]:
+    proof = browsers.new_proof()
     try:
         started = await steps.begin(
-            desk.services, desk.account_id, ConnectInput(integration=key, return_url=_return_url(desk))
+            desk.services,
+            desk.account_id,
+            ConnectInput(integration=key, return_url=_return_url(desk)),
+            state=browsers.state_of(proof),
         )
     except Refused as error:
         if error.code == "crm_already_connected":
             return desk.go("settings", "integrations", key, "switch")
         raise
-    return _next(desk, shown(desk.services, started.row, state=started.state, key=started.key))
+    return _next(desk, shown(desk.services, started.row, state=started.state, key=started.key), proof)
 
 
 def _return_url(desk: Desk) -> str:
@@ -138,8 +145,15 @@ def _return_url(desk: Desk) -> str:
     return base + (path_of("connected") if desk.visitor.framed else desk.to("settings", "integrations"))
 
 
-def _next(desk: Desk, connection: Connection) -> Response[str]:
-    """Lead to what has to happen next; a key that connecting made is shown this once."""
+def _next(desk: Desk, connection: Connection, proof: str) -> Response[str]:
+    """Lead to what has to happen next; a key that connecting made is shown this once.
+
+    Args:
+        desk: Of the page.
+        connection: With its next step.
+        proof: Of the browser, from which the state of an authorisation was made. A frame's cookies are not those of
+            the window in which the vendor's page opens, so there the window gets it (``leave``).
+    """
     if connection.key is not None:
         integration = desk.services.integrations.get(connection.integration)
         assert integration is not None
@@ -150,10 +164,30 @@ def _next(desk: Desk, connection: Connection) -> Response[str]:
     if step.kind != "redirect" or step.url is None:
         return desk.go("settings", "connections", connection.id)
     if not desk.visitor.framed:
-        return redirect(step.url)
+        return redirect(step.url, {"set-cookie": browsers.kept(desk.services.settings, proof)})
     found = desk.services.integrations.get(connection.integration)
     assert found is not None
-    return desk.page("leave.html", connection=connection, step=step, manifest=found.manifest)
+    return desk.page("leave.html", connection=connection, step=step, manifest=found.manifest, proof_of_browser=proof)
+
+
+@post("/leave")
+async def leave(request: AnyRequest, services: NamedDependency[Services]) -> Response[str]:
+    """Give a window that a frame opened its browser's proof, and lead to the vendor.
+
+    The window has no session: that a page of ours sent the form is what there is to know, and all that is needed.
+    Another site that led somebody here could have them authorise what it began.
+
+    Raises:
+        Refused: ``forbidden_origin``; ``invalid_input`` for what is no proof.
+    """
+    refuse_strangers(request, services)
+    form = await forms.read(request)
+    integration, _ = oauth.oauth_of(services, form.get("integration"))
+    proof = form.get("browser")
+    if not browsers.is_proof(proof):
+        raise invalid(FieldProblem(field="browser", message="Close this window and begin to connect again."))
+    url = authorise_url(services, integration, browsers.state_of(proof))
+    return redirect(url, {"set-cookie": browsers.kept(services.settings, proof)})
 
 
 @get("/a/{account:str}/settings/connections/{connection:str}")
@@ -232,8 +266,9 @@ async def _again(desk: Desk, row: ConnectionRow, *, form_values: dict[str, str],
 async def reauthorise(desk: NamedDependency[Desk], connection: FromPath[str]) -> Response[str]:
     """Authorise a connection again; until that is done it stays as it is."""
     row = await find_row(desk, connection)
-    started = await flow.reauthorise(desk.services, row, _return_url(desk))
-    return _next(desk, shown(desk.services, started.row, state=started.state or "", key=started.key))
+    proof = browsers.new_proof()
+    started = await flow.reauthorise(desk.services, row, _return_url(desk), state=browsers.state_of(proof))
+    return _next(desk, shown(desk.services, started.row, state=started.state or "", key=started.key), proof)
 
 
 @post("/a/{account:str}/settings/connections/{connection:str}/approve")
@@ -347,6 +382,6 @@ def _manifest(desk: Desk, row: ConnectionRow) -> Manifest | None:
 
 
 ROUTES: list[Any] = [
-    settings, show_integrations, connect, show_connection, poll_connection, submit, reauthorise, approve, claim,
+    settings, show_integrations, connect, leave, show_connection, poll_connection, submit, reauthorise, approve, claim,
     ask_to_disconnect, end, ask_to_switch, switch,
 ]  # fmt: skip

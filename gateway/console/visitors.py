@@ -8,13 +8,12 @@ window and a frame of one browser do not end each other's session.
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from litestar import Request
 
 from gateway.console.proof import fits
 from gateway.errors import Refused
-from gateway.flows import access, operators
+from gateway.flows import access, cookies, operators
 from gateway.flows.services import Services
 from gateway.settings import Settings
 
@@ -98,7 +97,7 @@ async def _visitors(request: AnyRequest, services: Services) -> AsyncIterator[Vi
 def _tokens(request: AnyRequest, settings: Settings) -> Iterator[tuple[str, str]]:
     order = (FRAMED, SESSION, OPERATOR) if in_frame(request) else (SESSION, OPERATOR, FRAMED)
     for name in order:
-        token = request.cookies.get(prefix(settings) + name)
+        token = request.cookies.get(cookies.prefix(settings) + name)
         if token:
             yield name, token
 
@@ -111,24 +110,6 @@ def in_frame(request: AnyRequest) -> bool:
 # --- cookies -------------------------------------------------------------------------------------------
 
 
-def prefix(settings: Settings) -> str:
-    """Return the prefix that browsers hold a cookie to: sent over https alone, by this host alone."""
-    return "__Host-" if is_secure(settings) else ""
-
-
-def is_secure(settings: Settings) -> bool:
-    """Say whether cookies are ``Secure``: always, but for plain http on another machine, which is for trying out."""
-    url = urlsplit(settings.public_url)
-    return url.scheme == "https" or url.hostname in ("127.0.0.1", "localhost", "::1")
-
-
 def cookie(settings: Settings, name: str, token: str, *, max_age: int = MAX_AGE) -> str:
-    """Return the ``Set-Cookie`` header of a session; ``max_age`` 0 takes it away.
-
-    Written by hand: the library of this Python version knows no ``Partitioned``.
-    """
-    parts = [f"{prefix(settings)}{name}={token}", f"Max-Age={max_age}", "Path=/", "HttpOnly"]
-    if is_secure(settings):
-        parts.append("Secure")
-    parts += ["SameSite=None", "Partitioned"] if name == FRAMED else ["SameSite=Lax"]
-    return "; ".join(parts)
+    """Return the ``Set-Cookie`` header of a session; ``max_age`` 0 takes it away."""
+    return cookies.header(settings, name, token, max_age=max_age, in_frames=name == FRAMED)

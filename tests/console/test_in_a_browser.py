@@ -241,7 +241,7 @@ async def test_in_a_frame_of_another_site_connecting_opens_a_window_and_the_fram
     await frame.get_by_role("link", name="Settings", exact=True).click()
     await connect(frame)
     async with window.page.context.expect_page() as opened_page:
-        await frame.get_by_role("link", name="Continue to Pipedrive").click()
+        await frame.get_by_role("button", name="Continue to Pipedrive").click()
     vendor = await opened_page.value
     await vendor.get_by_role("button", name="Allow and Install").click()
     await expect(vendor.get_by_text("You can close this window.")).to_be_visible()

@@ -1,5 +1,7 @@
 """Settings → Integrations from the manifest alone: staged connecting, switching, disconnecting, and what goes wrong."""
 
+import re
+
 import msgspec
 import pytest
 
@@ -29,6 +31,23 @@ async def begin_toy(browser):
     form = next(one for one in page.forms if one.action.endswith("/toy/connect"))
     headers = {"sec-fetch-site": "same-origin", "sec-fetch-dest": browser.dest}
     return await browser.client.post(form.action, data=dict(form.fields), headers=headers)
+
+
+async def press_raw(browser, form, **headers):
+    """Send a form and return the first answer, without following it."""
+    said = {"sec-fetch-site": "same-origin", "sec-fetch-dest": browser.dest, **headers}
+    return await browser.client.post(form.action, data=dict(form.fields), headers=said)
+
+
+def state_in(answer):
+    return answer.headers["location"].partition("state=")[2].partition("&")[0]
+
+
+async def come_back(browser, answer, **more):
+    """Come back from the vendor to which an answer led."""
+    return await browser.client.get(
+        "/v1/oauth/toy/callback", params={"code": "good", "state": state_in(answer), **more}
+    )
 
 
 async def test_a_staged_connection_goes_from_connect_over_pending_to_finalise(gateway, browser, operator):
@@ -174,16 +193,111 @@ async def test_a_connection_that_needs_reauthorisation_offers_to_reconnect(gatew
     assert answer.headers["location"].startswith("https://login.toy.test/authorize")
 
 
+# --- an authorisation belongs to the browser that began it ---------------------------------------------------
+
+
+def proofs(browser):
+    return [name for name in browser.client.cookies if "gateway_oauth_" in name]
+
+
+async def everything(gateway):
+    return [await gateway.call("GET", f"/v1/accounts/{account}/connections") for account in ("acme", "bravo")]
+
+
+async def test_an_authorisation_that_comes_back_in_another_browser_is_refused_and_changes_nothing(
+    gateway, browser, new_browser
+):
+    answer = await begin_toy(browser)
+    before, victim = await everything(gateway), await opened(gateway, new_browser(), "bravo")
+    for query in ({}, {"error": "denied"}):
+        page = await come_back(victim, answer, **query)
+        assert page.status_code == 400
+        assert "begun in another browser" in page.text
+        assert "Nothing was changed." in page.text
+    assert (await everything(gateway), gateway.vendor.calls) == (before, [])
+    await come_back(browser, answer)  # whom it belongs to goes on
+    assert (await everything(gateway))[0]["data"][0]["state"] == "active"
+
+
+async def test_a_browser_keeps_the_proof_of_an_authorisation_until_it_is_back(gateway, browser):
+    answer = await begin_toy(browser)
+    assert re.fullmatch(
+        r"__Host-gateway_oauth_[0-9a-f]{16}=[\w-]{43}; Max-Age=900; Path=/; HttpOnly; Secure; SameSite=Lax",
+        answer.headers["set-cookie"],
+    )
+    proof = answer.headers["set-cookie"].partition("=")[2].partition(";")[0]
+    assert proof not in answer.headers["location"]
+    other = await begin_toy(browser)  # in a second window
+    assert len(proofs(browser)) == 2
+    back = await come_back(browser, other)
+    assert "Max-Age=0" in back.headers["set-cookie"]
+    assert "state=active" in back.headers["location"]
+    assert len(proofs(browser)) == 1
+
+
+async def test_two_windows_of_one_browser_that_authorise_do_not_end_each_others_way(gateway, browser):
+    first, _ = await begin_toy(browser), await begin_toy(browser)
+    back = await come_back(browser, first)
+    assert "state=active" in back.headers["location"]
+
+
+@pytest.mark.parametrize("proof", ["", "A" * 43, "é", "__Host-"])
+async def test_a_proof_that_is_not_the_states_own_opens_nothing(gateway, browser, new_browser, proof):
+    answer = await begin_toy(browser)
+    (name,) = proofs(browser)
+    cookie = f"{name}={proof}".encode()
+    page = await new_browser().client.get(
+        "/v1/oauth/toy/callback", params={"code": "good", "state": state_in(answer)}, headers={"cookie": cookie}
+    )
+    assert page.status_code == 400
+    assert gateway.vendor.calls == []
+
+
+async def test_authorising_again_is_bound_to_the_browser_too(gateway, browser, new_browser):
+    connection = await gateway.connect("acme")
+    page = await browser.go(f"/console/a/acme/settings/connections/{connection}")
+    answer = await press_raw(browser, page.form("Authorise again"))
+    assert (await come_back(new_browser(), answer)).status_code == 400
+    assert (await come_back(browser, answer)).status_code == 303
+
+
+async def test_what_the_host_began_by_the_api_comes_back_in_any_browser(gateway, browser):
+    started = await gateway.begin()
+    back = await gateway.back(started)
+    assert back.status_code == 200
+    assert "set-cookie" not in back.headers
+
+
+async def test_only_a_page_of_ours_gives_a_window_the_proof_of_its_browser(gateway, new_browser):
+    frame = await opened(gateway, new_browser(dest="iframe"))
+    page = await frame.go(SETTINGS)
+    form = next(one for one in page.forms if one.action.endswith("/toy/connect"))
+    form = (await frame.send(form, "Connect")).form("Continue to Toy")
+    for site in ("cross-site", "same-site", "none"):
+        refused = await press_raw(new_browser(), form, **{"sec-fetch-site": site})
+        assert refused.status_code == 403
+        assert "set-cookie" not in refused.headers
+    assert (await new_browser().client.get("/console/leave")).status_code == 405
+    for name, wrong, status in (
+        ("browser", "x; Domain=test", 422), ("integration", "form", 409), ("integration", "nothing", 404),
+    ):  # fmt: skip
+        fields = [(key, wrong if key == name else value) for key, value in form.fields]
+        answer = await new_browser().client.post(
+            form.action, data=dict(fields), headers={"sec-fetch-site": "same-origin"}
+        )
+        assert (answer.status_code, "set-cookie" in answer.headers) == (status, False)
+
+
 async def test_in_a_frame_the_vendor_opens_in_a_window_of_its_own(gateway, new_browser):
     frame = await opened(gateway, new_browser(dest="iframe"))
     page = await frame.go(SETTINGS)
     form = next(one for one in page.forms if one.action.endswith("/toy/connect"))
     page = await frame.send(form, "Connect")
-    assert 'target="_blank" rel="noopener noreferrer">Continue to Toy<' in page.answer.text
+    assert page.form("Continue to Toy").target == "_blank"
     poll = page.answer.text.partition('hx-get="')[2].partition('"')[0].replace("&amp;", "&")
     assert (await frame.client.get(poll)).status_code == 204
-    state = page.link("Continue to Toy").partition("state=")[2].partition("&")[0]
-    back = await frame.client.get("/v1/oauth/toy/callback", params={"code": "good", "state": state})
+    window = new_browser()  # a frame's cookies are not those of the window
+    back = await come_back(window, await press_raw(window, page.form("Continue to Toy")))
     assert "/console/connected?" in back.headers["location"]
     learnt = await frame.client.get(poll)
     assert learnt.headers["hx-redirect"] == f"{SETTINGS}?said=connected"

@@ -273,11 +273,11 @@ async def test_a_frame_beside_a_window_of_the_same_account_sends_its_forms_by_ht
     frame.dest = "empty"  # as a script's request
     form = next(one for one in page.forms if one.action.endswith("/toy/connect"))
     page = await frame.send(form, "Connect")
-    assert page.link("Continue to Toy")
+    assert page.has_button("Continue to Toy")
     by_script = {"gateway-framed": "true", "hx-request": "true"}
     part = await frame.go("/console/a/acme/settings/integrations", **by_script)
     page = await frame.send(next(one for one in part.forms if one.action.endswith("/toy/connect")), "Continue")
-    assert page.link("Continue to Toy")
+    assert page.has_button("Continue to Toy")
 
 
 async def test_a_link_that_is_used_up_opens_no_other_account(gateway, new_browser, browser):

@@ -78,10 +78,16 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 # --- begin ---------------------------------------------------------------------------------------------
 
 
-async def start(services: Services, account_id: str, wanted: ConnectInput) -> Started:
+async def start(services: Services, account_id: str, wanted: ConnectInput, *, state: str | None = None) -> Started:
     """Begin to connect an integration, or go on with the open connection of the same one.
 
     Another CRM that still waits for its authorisation is replaced; in any other state it stays.
+
+    Args:
+        services: The process's services.
+        account_id: Whose connection.
+        wanted: Which integration, and where to go afterwards.
+        state: Of OAuth, where the console binds it to a browser; default: a new one.
 
     Raises:
         Refused: ``crm_already_connected`` naming it, ``unknown_integration``, ``integration_unavailable``,
@@ -90,11 +96,11 @@ async def start(services: Services, account_id: str, wanted: ConnectInput) -> St
     integration = integration_of(services, wanted.integration)
     if wanted.return_url is not None:
         check_return_url(services, wanted.return_url)
-    state = new_state()
+    carried = state or new_state()
     now = services.clock.now()
 
     started = await services.database.writer.run(
-        lambda conn: start_in(conn, services, integration, account_id, state, wanted.return_url, now)
+        lambda conn: start_in(conn, services, integration, account_id, carried, wanted.return_url, now)
     )
     if isinstance(started, Refused):
         raise started
@@ -214,11 +220,19 @@ async def _go_on(
     return Started(row=changed or row, created=False, state=state)
 
 
-async def reauthorise(services: Services, row: ConnectionRow, return_url: str | None = None) -> Started:
+async def reauthorise(
+    services: Services, row: ConnectionRow, return_url: str | None = None, *, state: str | None = None
+) -> Started:
     """Begin to authorise a connection again; it stays in its state until that is done.
 
     Where connecting made an account key, this makes another one, for a person who lost it; the others go on until they
     are revoked.
+
+    Args:
+        services: The process's services.
+        row: The connection.
+        return_url: Where to go afterwards.
+        state: As of ``start``.
 
     Raises:
         Refused: ``wrong_state`` unless it is active or needs re-authorisation.
@@ -226,14 +240,14 @@ async def reauthorise(services: Services, row: ConnectionRow, return_url: str | 
     integration = integration_of(services, row.integration)
     if return_url is not None:
         check_return_url(services, return_url)
-    state = new_state()
+    carried = state or new_state()
     now = services.clock.now()
 
     async def write(conn: AsyncConnection) -> Started | Refused:
         fresh = await connections.get(conn, row.id)
         if fresh is None or fresh.state not in ("active", "needs_reauth"):
             return wrong_state(fresh or row, "It can be authorised again once it was connected")
-        begun = await authorise_again(conn, integration, fresh, state, return_url, now)
+        begun = await authorise_again(conn, integration, fresh, carried, return_url, now)
         if not isinstance(integration.manifest.auth, AccountKey):
             return begun
         stored, shown = new_key(fresh.account_id, integration.manifest.name, [integration.key], now)

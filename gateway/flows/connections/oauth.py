@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from gateway.errors import Refused
-from gateway.flows.connections import steps, token_calls
+from gateway.flows.connections import browsers, steps, token_calls
 from gateway.flows.connections.activation import Completed, complete
 from gateway.flows.connections.client_tokens import FixedToken
 from gateway.flows.connections.connect import close
@@ -65,13 +65,14 @@ def oauth_of(services: Services, key: str) -> tuple[Integration, OAuth2]:
     return integration, auth
 
 
-async def come_back(services: Services, key: str, query: Mapping[str, str]) -> ComeBack:
+async def come_back(services: Services, key: str, query: Mapping[str, str], cookies: Mapping[str, str]) -> ComeBack:
     """Complete the connection that a state belongs to.
 
     Args:
         services: The process's services.
         key: The integration of the callback's path.
         query: The callback's parameters, ``state`` among them.
+        cookies: Of the browser: what the console began comes back in the browser that began it.
 
     Returns:
         The connection, with an error when the authorisation was refused.
@@ -80,7 +81,9 @@ async def come_back(services: Services, key: str, query: Mapping[str, str]) -> C
         Refused: ``state_invalid``: nothing was done with the code.
     """
     integration, _ = oauth_of(services, key)
-    row = await _take_state(services, integration, query.get("state", ""))
+    state = query.get("state", "")
+    browsers.require_own(services.settings, state, cookies)
+    row = await _take_state(services, integration, state)
     try:
         return ComeBack(row=await _complete(services, integration, row, query))
     except (Refused, PluginError) as error:

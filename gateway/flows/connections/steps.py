@@ -26,12 +26,12 @@ VERIFY_SECONDS = 25.0
 LONGEST_VALUE = 4_000
 
 
-async def begin(services: Services, account_id: str, wanted: ConnectInput) -> Started:
+async def begin(services: Services, account_id: str, wanted: ConnectInput, *, state: str | None = None) -> Started:
     """Begin to connect; an integration without connect steps is connected at once. Errors as of ``connect.start``.
 
     Where the manifest says so, a key of the account is made with it; the answer is the only place where it can be read.
     """
-    started = await start(services, account_id, wanted)
+    started = await start(services, account_id, wanted, state=state)
     integration = integration_of(services, wanted.integration)
     if not started.created or integration.manifest.connect_steps:
         return started
