@@ -69,13 +69,13 @@ async def claim(
     services: NamedDependency[Services],
     account: FromPath[str],
     data: JSONBody[ClaimInput],
-) -> Connection:
+) -> Response[Connection]:
     """Give a marketplace install to this account, by its one-time code or the cookie of the browser."""
     caller.require(account, "manage")
-    row = await installations.claim(
-        services, account, code=data.code, cookie=request.cookies.get(installations.CLAIM_COOKIE)
-    )
-    return shown(services, row)
+    proof = installations.proof_in(services.settings, request.cookies)
+    row = await installations.claim(services, account, code=data.code, cookie=proof)
+    headers = {"set-cookie": installations.cleared(services.settings)} if proof is not None else None
+    return Response(shown(services, row), status_code=200, headers=headers)
 
 
 @get("/v1/connections/{connection:str}", tags=TAGS)

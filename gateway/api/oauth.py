@@ -6,7 +6,6 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import structlog
 from litestar import Request, Response, delete, get
-from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
@@ -97,16 +96,9 @@ def _installed(services: NamedDependency[Services], installed: Installed) -> Res
         f"<p>Open your referral account in this browser and confirm, or enter this code there within the hour:</p>"
         f"<p class=code>{escape(installed.code)}</p>"
     )
-    cookie = Cookie(
-        key=installations.CLAIM_COOKIE,
-        value=installed.cookie,
-        max_age=round(installations.LIFE.total_seconds()),
-        path="/",
-        httponly=True,
-        secure=services.settings.public_url.startswith("https://"),
-        samesite="lax",
-    )
-    return _page(200, "One more step", body, [cookie])
+    answer = _page(200, "One more step", body)
+    answer.set_header("set-cookie", installations.kept(services.settings, installed.cookie))
+    return answer
 
 
 def _refused(services: NamedDependency[Services], refused: Refused) -> Response[str]:
@@ -116,7 +108,7 @@ def _refused(services: NamedDependency[Services], refused: Refused) -> Response[
     return _page(refused.kind.status, refused.kind.title, body)
 
 
-def _page(status: int, title: str, body: str, cookies: list[Cookie] | None = None) -> Response[str]:
+def _page(status: int, title: str, body: str) -> Response[str]:
     html = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -124,7 +116,7 @@ def _page(status: int, title: str, body: str, cookies: list[Cookie] | None = Non
         ".code{font:600 1.5rem ui-monospace,monospace}</style>"
         f"</head><body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
     )
-    return Response(html, status_code=status, headers=HEADERS, media_type="text/html", cookies=cookies or [])
+    return Response(html, status_code=status, headers=HEADERS, media_type="text/html")
 
 
 def _with_query(url: str, told: dict[str, str]) -> str:

@@ -83,7 +83,7 @@ async def show_integrations(desk: NamedDependency[Desk]) -> Response[str]:
             for one in found
             if one.row is None
         ),
-        waiting_install=bool(desk.request.cookies.get(installations.CLAIM_COOKIE)),
+        waiting_install=await installations.waiting(desk.services, _install_proof(desk)),
         quarantined=desk.services.integrations.quarantined if desk.visitor.kind == "operator" else [],
     )
 
@@ -291,9 +291,29 @@ async def approve(desk: NamedDependency[Desk], connection: FromPath[str]) -> Res
 async def claim(desk: NamedDependency[Desk]) -> Response[str]:
     """Give an install that began in a vendor's marketplace to this account, by its code or this browser's cookie."""
     form = await desk.form()
-    cookie = desk.request.cookies.get(installations.CLAIM_COOKIE)
-    await installations.claim(desk.services, desk.account_id, code=form.get("code") or None, cookie=cookie)
-    return desk.go("settings", "integrations", said="connected")
+    await installations.claim(
+        desk.services,
+        desk.account_id,
+        code=form.get("code") or None,
+        cookie=_install_proof(desk),
+        expected=form.get("installation") or None,
+    )
+    return _without_install(desk, "connected")
+
+
+@post("/a/{account:str}/settings/installations/dismiss")
+async def dismiss(desk: NamedDependency[Desk]) -> Response[str]:
+    """Forget in this browser an install that is not this person's; unclaimed, it is revoked within the hour."""
+    return _without_install(desk, "dismissed")
+
+
+def _install_proof(desk: Desk) -> str | None:
+    return installations.proof_in(desk.services.settings, desk.request.cookies)
+
+
+def _without_install(desk: Desk, said: str) -> Response[str]:
+    gone = installations.cleared(desk.services.settings)
+    return redirect(desk.to("settings", "integrations", said=said), {"set-cookie": gone})
 
 
 # --- end -----------------------------------------------------------------------------------------------
@@ -383,5 +403,5 @@ def _manifest(desk: Desk, row: ConnectionRow) -> Manifest | None:
 
 ROUTES: list[Any] = [
     settings, show_integrations, connect, leave, show_connection, poll_connection, submit, reauthorise, approve, claim,
-    ask_to_disconnect, end, ask_to_switch, switch,
+    dismiss, ask_to_disconnect, end, ask_to_switch, switch,
 ]  # fmt: skip

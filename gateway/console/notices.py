@@ -19,6 +19,7 @@ NOTICES = {
     "checking": "The setups are being compared with the CRM. Parked work goes out when all is well.",
     "enabled": "Enabled. What was kept goes out now.",
     "disabled": "Disabled. Its events are kept.",
+    "dismissed": "That installation is no longer offered here. Unless its code is used elsewhere, it ends by itself.",
     "already": "That was done already.",
     "paused": "Paused.",
     "resumed": "The sync goes on.",

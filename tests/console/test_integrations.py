@@ -1,6 +1,7 @@
 """Settings → Integrations from the manifest alone: staged connecting, switching, disconnecting, and what goes wrong."""
 
 import re
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -311,12 +312,68 @@ async def test_another_accounts_connection_is_not_there(gateway, browser):
 
 
 async def test_an_install_from_the_marketplace_is_claimed_by_a_click_or_its_code(gateway, browser, new_browser):
-    page = await browser.client.get("/v1/oauth/toy/callback", params={"code": "good"})
-    assert page.status_code == 200
+    cookie = (await install(browser)).headers["set-cookie"]
+    assert re.fullmatch(r"__Host-gateway_claim=[\w-]{43}; Max-Age=3600; Path=/; HttpOnly; Secure; SameSite=Lax", cookie)
+    gateway.clock.advance(timedelta(minutes=12))
     shown = await browser.go(SETTINGS)
-    assert "waits for its account in this browser" in shown.text
+    assert "Acme Inc was installed from the marketplace in this browser, 12 minutes ago." in shown.text
     connected = await browser.press("Connect it to this account")
     assert "Connected as Acme Inc" in connected.text
+    assert "__Host-gateway_claim" not in browser.client.cookies
+    other = await opened(gateway, new_browser(), "bravo")
+    gateway.vendor.company, gateway.vendor.name = "c2", "Bravo Ltd"
+    answer = await install(new_browser())
+    code = answer.text.partition("<p class=code>")[2].partition("<")[0]
+    await other.go("/console/a/bravo/settings/integrations")
+    assert "was installed from the marketplace" not in other.page.text
+    form = next(one for one in other.page.forms if "code" in dict(one.fields))
+    assert "Connected as Bravo Ltd" in (await other.send(form, "Connect it to this account", code=code.lower())).text
+
+
+async def install(browser):
+    """Come from the vendor's marketplace, without a state."""
+    answer = await browser.client.get("/v1/oauth/toy/callback", params={"code": "good"})
+    assert answer.status_code == 200
+    return answer
+
+
+async def test_an_install_that_is_not_mine_is_dismissed_and_then_ends_by_itself(gateway, browser):
+    await install(browser)
+    await browser.go(SETTINGS)
+    page = await browser.press("It is not mine")
+    assert "no longer offered here" in page.text
+    assert not page.has_button("It is not mine")
+    assert "__Host-gateway_claim" not in browser.client.cookies
+    assert (await gateway.call("GET", "/v1/accounts/acme/connections"))["data"] == []
+    gateway.clock.advance(timedelta(minutes=66))
+    await gateway.worker.drain()
+    assert gateway.vendor.revoked
+
+
+@pytest.mark.parametrize("trouble", ["foreign", "too old", "claimed"])
+async def test_a_cookie_of_no_install_that_waits_shows_nothing(gateway, browser, trouble):
+    await install(browser)
+    cookie = browser.client.cookies["__Host-gateway_claim"]
+    if trouble == "claimed":
+        await browser.go(SETTINGS)
+        await browser.press("Connect it to this account")
+    elif trouble == "too old":
+        gateway.clock.advance(timedelta(minutes=61))
+        await opened(gateway, browser)
+    browser.client.cookies.set("__Host-gateway_claim", "x" * 43 if trouble == "foreign" else cookie, "gateway.test")
+    page = await browser.go(SETTINGS)
+    assert page.status == 200
+    assert "was installed from the marketplace" not in page.text
+
+
+async def test_an_install_that_took_the_place_of_the_one_that_was_shown_is_not_claimed(gateway, browser):
+    await install(browser)
+    await browser.go(SETTINGS)
+    gateway.vendor.company, gateway.vendor.name = "c2", "Somebody Else"
+    await install(browser)  # in another window, perhaps by a link that somebody sent
+    await browser.press("Connect it to this account", expect=404)
+    assert (await gateway.call("GET", "/v1/accounts/acme/connections"))["data"] == []
+    assert "Somebody Else was installed" in (await browser.go(SETTINGS)).text
 
 
 async def test_a_logo_is_a_picture_that_can_do_nothing(gateway, browser):

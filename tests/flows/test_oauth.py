@@ -273,7 +273,7 @@ async def test_an_install_without_state_waits_and_is_claimed_by_its_code(gateway
     page = await gateway.landing({"code": "good"})
     assert page.status_code == 200
     cookie = page.headers["set-cookie"]
-    for part in ("HttpOnly", "Secure", "SameSite=lax", "Max-Age=3600"):
+    for part in ("__Host-gateway_claim=", "HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=3600"):
         assert part in cookie
     gateway.browser.cookies.clear()
     code = code_on(page)

@@ -1,9 +1,9 @@
 """An authorisation that begins in the console belongs to the browser that began it.
 
 Else somebody could begin one for an account of theirs, let another person authorise it, and so have that person's CRM
-connected to it. The browser keeps a random proof in a cookie, and the state that the vendor carries is made from it: the
-callback sees by the two alone whether they fit. Each authorisation has a cookie of its own: two windows of one browser
-do not end each other's. What the host begins by the API carries no such mark: the host knows its browsers.
+connected to it. The browser keeps a random proof in a cookie, and the state that the vendor carries is made from it: so
+the callback sees by the two alone whether they fit. Each authorisation has a cookie of its own: two windows of one
+browser do not end each other's. What the host begins by the API carries no such mark: the host knows its browsers.
 """
 
 import base64

@@ -5,12 +5,14 @@ of the same browser, or by the one-time code that the page shows.
 """
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import msgspec
 import structlog
 
 from gateway.errors import Refused, not_found
+from gateway.flows import cookies
 from gateway.flows.connections import connect, connect_steps, oauth, token_calls
 from gateway.flows.connections.activation import Completed, claim_of, complete_in, in_use
 from gateway.flows.connections.connect_steps import callback_url, hash_of, step_of
@@ -19,6 +21,7 @@ from gateway.flows.connections.disconnect import revoke_unless_used
 from gateway.flows.connections.token_calls import Tokens
 from gateway.flows.services import Services
 from gateway.sdk.errors import PluginError, ReauthRequired, Rejected, RetryLater
+from gateway.settings import Settings
 from gateway.storage import accounts, connections, installations
 from gateway.storage.columns import new_id
 from gateway.storage.connections import ConnectionRow
@@ -30,7 +33,7 @@ from gateway.storage.upsert import AlreadyThere
 
 LIFE = timedelta(minutes=60)
 CLAIM_COOKIE = "gateway_claim"
-"""Proves that the browser that asks is the one that installed."""
+"""Proves that the browser that asks is the one that installed; without prefix."""
 
 SWEEP_SECONDS = 300.0
 CODE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # without letters and digits that look alike
@@ -102,8 +105,36 @@ async def install(services: Services, key: str, code: str) -> Installed:
     return Installed(code=grouped, cookie=cookie, name=row.name or row.identity, expires_at=row.expires_at)
 
 
+def proof_in(settings: Settings, found: Mapping[str, str]) -> str | None:
+    """Return what a browser's cookies hold as proof that it installed something."""
+    return found.get(cookies.prefix(settings) + CLAIM_COOKIE) or None
+
+
+def kept(settings: Settings, proof: str) -> str:
+    """Return the ``Set-Cookie`` header that gives the browser that installed its proof."""
+    return cookies.header(settings, CLAIM_COOKIE, proof, max_age=round(LIFE.total_seconds()))
+
+
+def cleared(settings: Settings) -> str:
+    """Return the ``Set-Cookie`` header that takes the proof away: it was used, or the person wants none of it."""
+    return cookies.header(settings, CLAIM_COOKIE, "", max_age=0)
+
+
+async def waiting(services: Services, cookie: str | None) -> InstallationRow | None:
+    """Return the installation that this browser made and that waits for its account; ``None`` for an old cookie."""
+    if not cookie:
+        return None
+    async with services.database.read() as conn:
+        return await installations.find(conn, services.clock.now(), claim_hash=hash_of(cookie))
+
+
 async def claim(
-    services: Services, account_id: str, *, code: str | None = None, cookie: str | None = None
+    services: Services,
+    account_id: str,
+    *,
+    code: str | None = None,
+    cookie: str | None = None,
+    expected: str | None = None,
 ) -> ConnectionRow:
     """Give an installation to an account: its connection becomes active.
 
@@ -112,6 +143,7 @@ async def claim(
         account_id: Who claims.
         code: The one-time code of the page; case, spaces and dashes do not matter.
         cookie: The claim cookie, where the same browser asks.
+        expected: Id of the installation that the person was shown; another one is not claimed in its place.
 
     Raises:
         Refused: ``not_found`` when neither fits or it is too late, ``crm_already_connected``,
@@ -123,7 +155,7 @@ async def claim(
         if await accounts.get(conn, account_id) is None:
             return not_found("account", account_id)
         found = await _find(conn, now, code, cookie)
-        if found is None:
+        if found is None or expected not in (None, found.id):
             return Refused(
                 "not_found", "No installation waits under this code; it may have been used, or be older than an hour."
             )
