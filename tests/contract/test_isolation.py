@@ -34,7 +34,7 @@ OUTSIDE = {
     "/metrics": "Prometheus asks without a key; numbers only, no ids",
     "/schema": "the description of the API, the same for everybody",
     "/problems": "what a problem code means, the same for everybody",
-    "/console": "pages for browsers, by a session's cookie; what they show comes through flows",
+    "/console": "pages for browsers, by a session's cookie: their walk is test_console_isolation.py",
 }
 """What lies outside ``/v1``, each with the reason."""
 
