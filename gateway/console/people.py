@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import msgspec
 from litestar import Response, get, post
@@ -10,13 +10,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from gateway.console import reward_list
 from gateway.console.pages import Desk
 from gateway.errors import Refused, invalid
 from gateway.flows.campaigns import campaign as campaigns
 from gateway.flows.people import people as flow
 from gateway.flows.referrals import qualification
 from gateway.flows.refusals import meaning_of
-from gateway.flows.rewards import rewards
+from gateway.storage.campaigns import mark_of
 from gateway.storage.people_search import Query
 from gateway_schemas.person import CrmState, Person, QualificationInput, ReferralState
 from gateway_schemas.problem import FieldProblem
@@ -103,6 +104,7 @@ async def _page(
             referrer = await flow.find(desk.services, desk.account_id, found.person.referrer)
         except Refused:  # erased meanwhile
             referrer = None
+    owed = await reward_list.of_person(desk, found.person)
     return desk.page(
         "person.html",
         status=status,
@@ -111,6 +113,12 @@ async def _page(
         why=found.why,
         campaign=campaign,
         referrer=referrer,
+        rewards=owed.data,
+        more_rewards=owed.next is not None,
+        people=await flow.names_of(
+            desk.services, desk.account_id, [one for reward in owed.data for one in (reward.referrer, reward.referred)]
+        ),
+        mark_of=mark_of,
         labels={one.key: one.label for one in campaign.fields},
         kinds=_kinds(desk),
         words=WORDS,
@@ -160,19 +168,4 @@ async def decide(desk: NamedDependency[Desk], person: FromPath[str]) -> Response
     return desk.go("people", person, said="qualified" if qualified else "reversed")
 
 
-RewardState = Literal["held", "due", "issued", "cancelled"]
-
-
-@get("/a/{account:str}/rewards")
-async def list_rewards(desk: NamedDependency[Desk]) -> Response[str]:
-    """Show the rewards of an account, newest first."""
-    given = desk.request.query_params
-    wanted = given.get("state")
-    state: RewardState | None = wanted if wanted in get_args(RewardState) else None
-    page = await rewards.find_rewards(
-        desk.services, desk.account_id, state=state, after=given.get("cursor") or None, limit=PAGE
-    )
-    return desk.page("reward_list.html", rewards=page.data, next=page.next, chosen=state)
-
-
-ROUTES: list[Any] = [list_people, people_csv, show_person, decide, list_rewards]
+ROUTES: list[Any] = [list_people, people_csv, show_person, decide]

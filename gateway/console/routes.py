@@ -12,6 +12,7 @@ from gateway.console import (
     opening,
     operators,
     people,
+    reward_list,
     rewards,
     setups,
     syncs,
@@ -20,7 +21,7 @@ from gateway.console.pages import AnyRequest, Desk, find_desk, problem_page
 from gateway.errors import Refused
 from gateway.flows.services import Services
 
-MODULES = (assets, opening, integrations, campaigns, setups, rewards, people, activity, operators, syncs)
+MODULES = (assets, opening, integrations, campaigns, setups, rewards, reward_list, people, activity, operators, syncs)
 MAX_BODY = 1024 * 1024
 
 

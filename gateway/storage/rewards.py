@@ -93,6 +93,7 @@ async def search(
     *,
     state: str | None = None,
     referrer: str | None = None,
+    referred: str | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> list[RewardRow]:
@@ -102,6 +103,8 @@ async def search(
         statement = statement.where(rewards.c.state == state)
     if referrer is not None:
         statement = statement.where(rewards.c.referrer_id == referrer)
+    if referred is not None:
+        statement = statement.where(rewards.c.referred_id == referred)
     if after is not None:
         statement = statement.where(rewards.c.id < after)
     return [_row(row._asdict()) for row in await conn.execute(statement.order_by(rewards.c.id.desc()).limit(limit))]

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -124,6 +124,17 @@ async def one(conn: AsyncConnection, account_id: str, ref: str) -> PersonRow:
         named = ", ".join(f"{row.id} ({row.role} of {row.campaign_id})" for row in found)
         raise Refused("ambiguous", f"{ref!r} is a person in several campaigns or roles; name one by its id: {named}.")
     return found[0]
+
+
+async def names_of(services: Services, account_id: str, ids: Collection[str]) -> dict[str, str]:
+    """Return what to call these people, by id; who is not there any more is left out."""
+    async with services.database.read() as conn:
+        found = await people.by_ids(conn, sorted(set(ids)))
+    return {row.id: _name_of(row) for row in found.values() if row.account_id == account_id}
+
+
+def _name_of(row: PersonRow) -> str:
+    return " ".join(filter(None, (row.first_name, row.last_name))) or row.email or row.code or row.id
 
 
 async def tell_timeline(services: Services, account_id: str, ref: str) -> Timeline:

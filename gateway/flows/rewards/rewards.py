@@ -14,6 +14,7 @@ from gateway.flows.rewards.owing import entry_of, event_of
 from gateway.flows.rewards.settlement import Settled
 from gateway.flows.services import Services
 from gateway.storage import rewards, sales, timeline
+from gateway.storage.campaigns import mark_of
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.rewards import RewardRow
 from gateway.storage.running import Done, Handler, Outcome, Periodic, TaskRun
@@ -93,26 +94,44 @@ async def owner_of(services: Services, reward_id: str) -> str:
 
 
 async def mark_reward_issued(
-    services: Services, account_id: str, reward_id: str, *, reason: str | None = None
+    services: Services,
+    account_id: str,
+    reward_id: str,
+    *,
+    reason: str | None = None,
+    by: str = "by the host",
+    seen: str | None = None,
 ) -> Reward:
     """Note that a due reward was paid; saying it again changes nothing.
 
+    Args:
+        services: The process's services.
+        account_id: Whose reward.
+        reward_id: Which.
+        reason: In the words of whoever says so.
+        by: Who says so, where no reason is given.
+        seen: Mark (``mark_of``) of the reward's amount as it was shown; null: whichever it is.
+
     Raises:
-        Refused: ``not_found``; ``wrong_state`` when it is held or cancelled.
+        Refused: ``not_found``; ``wrong_state`` when it is held or cancelled; ``changed_meanwhile``.
     """
-    return await _decide(services, account_id, reward_id, "issued", reason)
+    return await _decide(services, account_id, reward_id, "issued", reason, by, seen)
 
 
-async def cancel_reward(services: Services, account_id: str, reward_id: str, *, reason: str | None = None) -> Reward:
+async def cancel_reward(
+    services: Services, account_id: str, reward_id: str, *, reason: str | None = None, by: str = "by the host"
+) -> Reward:
     """Note that a held or due reward will not be paid; saying it again changes nothing.
 
     Raises:
         Refused: ``not_found``; ``wrong_state`` when it was issued.
     """
-    return await _decide(services, account_id, reward_id, "cancelled", reason)
+    return await _decide(services, account_id, reward_id, "cancelled", reason, by, None)
 
 
-async def _decide(services: Services, account_id: str, reward_id: str, verb: str, reason: str | None) -> Reward:
+async def _decide(
+    services: Services, account_id: str, reward_id: str, verb: str, reason: str | None, by: str, seen: str | None
+) -> Reward:
     now = services.clock.now()
     before = ("due",) if verb == "issued" else ("held", "due")
 
@@ -128,12 +147,12 @@ async def _decide(services: Services, account_id: str, reward_id: str, verb: str
             raise Refused(
                 "wrong_state", f"The reward is {row.state}{held}; only one that is {' or '.join(before)} can be {verb}."
             )
+        if seen is not None and seen != mark_of(_amount(row)):
+            raise Refused("changed_meanwhile", "The amount changed after you opened the page. Nothing was changed.")
         words = (reason or "").strip() or None
-        new = msgspec.structs.replace(
-            row, state=verb, held_reason=None, reason=words or f"{verb} by the host", updated_at=now
-        )
+        new = msgspec.structs.replace(row, state=verb, held_reason=None, reason=words or f"{verb} {by}", updated_at=now)
         await rewards.change(conn, [new])
-        text = f"Reward {verb}{': ' + words if words else ' by the host'}."
+        text = f"Reward {verb}{': ' + words if words else ' ' + by}."
         await timeline.add(
             conn, [NewEntry(row.referred_id, account_id, f"reward.{verb}", text, {"reward": row.id})], now
         )
@@ -152,23 +171,42 @@ async def find_rewards(
     *,
     state: str | None = None,
     referrer: str | None = None,
+    referred: str | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> Page[Reward]:
-    """Return an account's rewards, newest first; of one referrer, or of all."""
+    """Return an account's rewards, newest first; of one referrer, for one referral, or all."""
     async with services.database.read() as conn:
-        rows = await rewards.search(conn, account_id, state=state, referrer=referrer, after=after, limit=limit + 1)
+        rows = await rewards.search(
+            conn, account_id, state=state, referrer=referrer, referred=referred, after=after, limit=limit + 1
+        )
         references = await sales.by_ids(conn, sorted({row.sale_id for row in rows if row.sale_id}))
     shown = rows[:limit]
     return Page(data=[as_reward(row, references) for row in shown], next=shown[-1].id if len(rows) > limit else None)
 
 
+async def find(services: Services, account_id: str, reward_id: str) -> Reward:
+    """Return one reward.
+
+    Raises:
+        Refused: The account has none of this id.
+    """
+    async with services.database.read() as conn:
+        row = await rewards.get(conn, reward_id)
+        if row is None or row.account_id != account_id:
+            raise not_found("reward", reward_id)
+        return as_reward(row, await sales.by_ids(conn, [row.sale_id] if row.sale_id else []))
+
+
+def _amount(row: RewardRow) -> Money | None:
+    if row.amount is None or row.currency is None:
+        return None
+    return Money(amount=row.amount, currency=row.currency)
+
+
 def as_reward(row: RewardRow, references: Mapping[str, SaleRow]) -> Reward:
     """Return a reward as the API shows it."""
     sale = references.get(row.sale_id or "")
-    amount = (
-        Money(amount=row.amount, currency=row.currency) if row.amount is not None and row.currency is not None else None
-    )
     return Reward(
         id=row.id,
         account=row.account_id,
@@ -178,7 +216,7 @@ def as_reward(row: RewardRow, references: Mapping[str, SaleRow]) -> Reward:
         rule=row.rule_key,
         state=row.state,
         held_reason=row.held_reason,
-        amount=amount,
+        amount=_amount(row),
         sale_reference=sale.external_reference if sale is not None else None,
         due_at=row.due_at,
         created_at=row.created_at,
