@@ -43,7 +43,7 @@ async def show_activity(desk: NamedDependency[Desk]) -> Response[str]:
         return desk.go("activity")
     days = await overview.by_day(desk.services, desk.account_id)
     parked, held = await overview.what_waits(desk.services, desk.account_id)
-    names = {one.id: one.name for one in (await campaigns.find_page(desk.services, desk.account_id, 200, None)).data}
+    of_setups = [one.setup.campaign_id for one in parked if one.setup is not None]
     say = desk.texts.say
     names_of_bars = (say("signups"), say("qualified"), say("failed"))
     return desk.page(
@@ -55,7 +55,7 @@ async def show_activity(desk: NamedDependency[Desk]) -> Response[str]:
         parked=parked,
         held=held,
         held_messages=HELD_MESSAGES,
-        names=names,
+        names=await campaigns.names_of(desk.services, desk.account_id, of_setups) if of_setups else {},
     )
 
 

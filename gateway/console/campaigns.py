@@ -5,7 +5,7 @@ from typing import Any
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 
 from gateway.console.pages import Desk
 from gateway.errors import Refused, invalid
@@ -17,6 +17,7 @@ from gateway.flows.overview import Numbers
 from gateway.storage import campaigns, connections
 from gateway.storage.campaigns import SetupRow
 from gateway.storage.connections import ConnectionRow
+from gateway_schemas.base import Page
 from gateway_schemas.campaign import Campaign
 from gateway_schemas.manifest import Manifest, Role
 from gateway_schemas.problem import FieldProblem
@@ -66,11 +67,38 @@ async def ground_of(desk: Desk, campaign_id: str) -> Ground:
     return Ground(row, None if integration is None else integration.manifest, mine)
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of campaigns.
+
+    Attributes:
+        words: What is searched for; empty: nothing.
+        cursor: Where the page begins; empty: at the first one.
+    """
+
+    words: str
+    cursor: str
+    page: Page[Campaign]
+
+    @property
+    def is_part(self) -> bool:
+        """Say whether there are more campaigns than this page shows."""
+        return bool(self.words or self.cursor or self.page.next)
+
+
+async def find_page(desk: Desk) -> Listed:
+    """Return the page of campaigns that the address names."""
+    given = desk.request.query_params
+    words, cursor = (given.get("q") or "").strip()[:200], given.get("cursor") or ""
+    page = await flow.find_page(desk.services, desk.account_id, PAGE, cursor or None, words or None)
+    return Listed(words, cursor, page)
+
+
 @get("/a/{account:str}/campaigns")
-async def list_campaigns(desk: NamedDependency[Desk], cursor: FromQuery[str | None] = None) -> Response[str]:
+async def list_campaigns(desk: NamedDependency[Desk]) -> Response[str]:
     """Show an account's campaigns: state, what is set up, how many people, what needs attention."""
-    page = await flow.find_page(desk.services, desk.account_id, PAGE, cursor)
-    ids = [one.id for one in page.data]
+    listed = await find_page(desk)
+    ids = [one.id for one in listed.page.data]
     async with desk.services.database.read() as conn:
         row = await connections.open_crm(conn, desk.account_id)
         found = (
@@ -79,8 +107,7 @@ async def list_campaigns(desk: NamedDependency[Desk], cursor: FromQuery[str | No
     numbers = await overview.of_campaigns(desk.services, desk.account_id, ids)
     return desk.page(
         "campaigns.html",
-        campaigns=page.data,
-        next=page.next,
+        listed=listed,
         setups=found,
         numbers=numbers,
         nobody=Numbers(),

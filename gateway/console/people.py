@@ -24,6 +24,9 @@ from gateway_schemas.problem import FieldProblem
 
 STATES = (*get_args(ReferralState), *get_args(CrmState))
 PAGE = 50
+OFFERED = 200
+"""Campaigns that a filter offers at most; the users of others are reached from the page of campaigns."""
+
 WORDS = {
     "pending": "Pending",
     "qualified": "Qualified",
@@ -60,14 +63,23 @@ async def list_people(desk: NamedDependency[Desk]) -> Response[str]:
     """Show people, newest first, by search and filters."""
     query = query_of(desk)
     page = await flow.find_page(desk.services, query)
-    named = await campaigns.find_page(desk.services, desk.account_id, 200, None)
+    offered = await campaigns.find_page(desk.services, desk.account_id, OFFERED, None)
+    choices = {one.id: one.name for one in offered.data}
+    shown = {one.campaign for one in page.data} | ({query.campaign_id} if query.campaign_id else set())
+    if beyond := shown - choices.keys():
+        names = choices | await campaigns.names_of(desk.services, desk.account_id, beyond)
+    else:
+        names = choices
+    if query.campaign_id and query.campaign_id not in choices:
+        choices[query.campaign_id] = names.get(query.campaign_id, query.campaign_id)
     return desk.page(
         "people.html",
         people=page.data,
         next=page.next,
         query=query,
-        campaigns=named.data,
-        names={one.id: one.name for one in named.data},
+        choices=choices,
+        offered=OFFERED if offered.next is not None else None,
+        names=names,
         words=WORDS,
         tones=TONES,
         states=STATES,

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import UNSET
 
-from gateway.console.campaigns import SYNC_STATES, ground_of
+from gateway.console.campaigns import SYNC_STATES, find_page, ground_of
 from gateway.console.forms import Form
 from gateway.console.pages import Desk
 from gateway.console.setup_form import Choice
@@ -115,10 +115,10 @@ class Lists:
 @get("/a/{account:str}/people/sync")
 async def choose_campaign(desk: NamedDependency[Desk]) -> Response[str]:
     """Go to the wizard of the account's campaign, or ask which one."""
-    page = await campaigns.find_page(desk.services, desk.account_id, 200, None)
-    if len(page.data) == 1:
-        return desk.go("campaigns", page.data[0].id, "sync")
-    return desk.page("sync_campaign.html", campaigns=page.data)
+    listed = await find_page(desk)
+    if len(listed.page.data) == 1 and not listed.is_part:
+        return desk.go("campaigns", listed.page.data[0].id, "sync")
+    return desk.page("sync_campaign.html", listed=listed)
 
 
 @get(PATH)

@@ -130,10 +130,21 @@ async def by_ids(conn: AsyncConnection, account_id: str, ids: Sequence[str]) -> 
 
 
 async def list_campaigns(
-    conn: AsyncConnection, account_id: str, *, limit: int = 200, after: str | None = None
+    conn: AsyncConnection, account_id: str, *, limit: int = 200, after: str | None = None, words: str | None = None
 ) -> list[CampaignRow]:
-    """Return an account's campaigns by id, at most ``limit``, beginning behind the id ``after``."""
+    """Return an account's campaigns by id, at most ``limit``, beginning behind the id ``after``.
+
+    Args:
+        conn: A connection.
+        account_id: Whose.
+        limit: How many at most.
+        after: Id of the last one of the page before.
+        words: Part of a name or id, in any case; null or empty: all.
+    """
     statement = select(*_CAMPAIGN).where(campaigns.c.account_id == account_id)
+    if words:
+        named = (column.icontains(words, autoescape=True) for column in (campaigns.c.name, campaigns.c.id))
+        statement = statement.where(or_(*named))
     if after is not None:
         statement = statement.where(campaigns.c.id > after)
     return [_campaign(row) for row in await conn.execute(statement.order_by(campaigns.c.id).limit(limit))]

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -117,6 +118,25 @@ async def test_campaigns_are_listed_page_by_page(database, account):
     assert [row.id for row in first + rest] == ["a", "b", "c"]
     assert set(await read(database, campaigns.by_ids, account, ["a", "c", "x"])) == {"a", "c"}
     assert await read(database, campaigns.list_campaigns, "other") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("SPRING", ["a", "b"]),
+        ("ring s", ["a"]),
+        ("B", ["b"]),
+        ("100%", ["c"]),
+        ("%", ["c"]),
+        ("_", []),
+        ("", ["a", "b", "c"]),
+    ],
+)
+async def test_campaigns_are_found_by_part_of_a_name_or_id(database, account, words, found):
+    for key, name in (("a", "Spring sale"), ("b", "Early spring"), ("c", "100% off")):
+        await write(database, campaigns.upsert, account, key, msgspec.structs.replace(SPRING, name=name), NOW)
+    listed = await read(database, campaigns.list_campaigns, account, words=words)
+    assert [one.id for one in listed] == found
 
 
 async def test_a_setup_comes_back_as_it_was_saved_and_keeps_its_id(database, account):

@@ -5,7 +5,7 @@ A reward keeps the rule that it arose from, so changing the rules touches no rew
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from gateway.errors import Refused, invalid, not_found
@@ -119,12 +119,29 @@ async def find(services: Services, account_id: str, campaign_id: str) -> Campaig
     return shown(row)
 
 
-async def find_page(services: Services, account_id: str, limit: int, cursor: str | None) -> Page[Campaign]:
-    """Return one page of an account's campaigns, by id; the cursor is the last id of the page before."""
+async def find_page(
+    services: Services, account_id: str, limit: int, cursor: str | None, words: str | None = None
+) -> Page[Campaign]:
+    """Return one page of an account's campaigns, by id; the cursor is the last id of the page before.
+
+    Args:
+        services: The process's services.
+        account_id: Whose.
+        limit: How many.
+        cursor: ``next`` of the page before.
+        words: Part of a name or id; null: all.
+    """
     async with services.database.read() as conn:
-        rows = await campaigns.list_campaigns(conn, account_id, limit=limit + 1, after=cursor)
+        rows = await campaigns.list_campaigns(conn, account_id, limit=limit + 1, after=cursor, words=words)
     more = len(rows) > limit
     return Page(data=[shown(row) for row in rows[:limit]], next=rows[limit - 1].id if more else None)
+
+
+async def names_of(services: Services, account_id: str, ids: Iterable[str]) -> dict[str, str]:
+    """Return the names of these campaigns by id; those that are not there are left out."""
+    async with services.database.read() as conn:
+        found = await campaigns.by_ids(conn, account_id, sorted(set(ids)))
+    return {one.id: one.name for one in found.values()}
 
 
 def shown(row: CampaignRow) -> Campaign:
