@@ -3,7 +3,7 @@
 Flows implement it. A plugin never sees another account, and never the database.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -73,8 +73,16 @@ class Host(Protocol):
     ) -> Sequence[Reward]:
         """Find rewards, newest first; of one referrer (an id ``per_…``), or of all."""
 
-    async def campaigns(self) -> Sequence[Campaign]:
-        """Return the account's campaigns."""
+    async def campaigns(
+        self, ids: Collection[str] | None = None, *, skip: int = 0, limit: int | None = None
+    ) -> Sequence[Campaign]:
+        """Return campaigns of the account, by id.
+
+        Args:
+            ids: These alone; those that are not there are left out. Null: all.
+            skip: So many are left out at the beginning.
+            limit: At most so many; null: all that there are.
+        """
 
     async def subscribe(
         self, url: str, event_types: Sequence[str], *, filters: dict[str, Any] | None = None

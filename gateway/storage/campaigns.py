@@ -130,15 +130,22 @@ async def by_ids(conn: AsyncConnection, account_id: str, ids: Sequence[str]) -> 
 
 
 async def list_campaigns(
-    conn: AsyncConnection, account_id: str, *, limit: int = 200, after: str | None = None, words: str | None = None
+    conn: AsyncConnection,
+    account_id: str,
+    *,
+    limit: int | None = 200,
+    after: str | None = None,
+    skip: int = 0,
+    words: str | None = None,
 ) -> list[CampaignRow]:
     """Return an account's campaigns by id, at most ``limit``, beginning behind the id ``after``.
 
     Args:
         conn: A connection.
         account_id: Whose.
-        limit: How many at most.
+        limit: How many at most; null: all.
         after: Id of the last one of the page before.
+        skip: So many are left out at the beginning.
         words: Part of a name or id, in any case; null or empty: all.
     """
     statement = select(*_CAMPAIGN).where(campaigns.c.account_id == account_id)
@@ -147,7 +154,10 @@ async def list_campaigns(
         statement = statement.where(or_(*named))
     if after is not None:
         statement = statement.where(campaigns.c.id > after)
-    return [_campaign(row) for row in await conn.execute(statement.order_by(campaigns.c.id).limit(limit))]
+    return [
+        _campaign(row)
+        for row in await conn.execute(statement.order_by(campaigns.c.id).limit(limit).offset(skip or None))
+    ]
 
 
 async def upsert(

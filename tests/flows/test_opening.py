@@ -211,6 +211,10 @@ async def test_a_plugin_asks_the_host_for_its_own_account_alone(gateway, row):
     await gateway.worker.drain()
     host = (await open_connection(gateway.services, row)).host
     assert [one.id for one in await host.campaigns()] == ["ours"]
+    assert [one.id for one in await host.campaigns(["ours", "theirs", "none"])] == ["ours"]
+    assert [one.id for one in await host.campaigns([])] == []
+    assert [one.id for one in await host.campaigns(skip=1)] == []
+    assert [one.id for one in await host.campaigns(limit=5)] == ["ours"]
     assert list(await host.find_people()) == []
     assert list(await host.find_rewards()) == []
     with pytest.raises(Refused, match="not_found"):

@@ -10,10 +10,11 @@ import pytest
 from gateway.flows.connections.connect import mark_needs_reauth
 from gateway.flows.notify.endpoints import MAX_SUBSCRIPTIONS
 from gateway.flows.notify.notify import NewEvent, publish
-from gateway.storage import connections
+from gateway.storage import campaigns, connections
 from gateway.storage.columns import new_id
 from gateway.storage.endpoints import EndpointRow
 from gateway.storage.tables import endpoints
+from gateway_schemas.campaign import CampaignInput
 from gateway_zapier.routes import ROUTES
 
 from .test_automation import granted_times
@@ -608,3 +609,50 @@ async def test_every_route_is_in_the_openapi_document_with_what_it_takes_and_ans
             assert set(schemas[name]["properties"]) == set(one.takes.__struct_fields__)
         if one.returns is not None:
             assert operation["responses"][str(one.usual_status)]["content"]["application/json"]["schema"]
+
+
+@pytest.fixture
+async def read(world, zapier, monkeypatch):
+    """An account of 450 campaigns; what is read of them from here on is noted by id."""
+
+    async def write(conn):
+        for index in range(450):
+            given = CampaignInput(name=f"Campaign {index:03}", state="live")
+            await campaigns.upsert(conn, "acme", f"c{index:03}", given, world.services.clock.now())
+
+    await world.services.database.writer.run(write)
+    rows: list[str] = []
+    convert = campaigns._campaign
+
+    def noted(row):
+        rows.append(row.id)
+        return convert(row)
+
+    monkeypatch.setattr(campaigns, "_campaign", noted)
+    return rows
+
+
+async def test_one_lookup_reads_the_campaigns_that_it_is_about_and_no_others(world, zapier, read):
+    await friend(world)
+    read.clear()
+    for path, query in (
+        ("/search/find_lead", {"value": "fiona@example.com"}),
+        ("/search/find_lead", {"value": "fiona@example.com", "campaign": "spring"}),
+        ("/search/find_referrer", {"value": "bob@example.com"}),
+        ("/lists/fields", {"campaign_id": "spring"}),
+    ):
+        assert await zapier.call("GET", path, **query), path
+    await zapier.act("qualify_lead", match_by="email", value="fiona@example.com")
+    assert await zapier.call("GET", "/lists/rewards")
+    assert await zapier.call("GET", "/search/find_reward", email="bob@example.com")
+    assert set(read) == {"spring"}
+    read.clear()
+    assert await zapier.call("GET", "/search/find_lead", value="nobody@example.com") == []
+    assert read == []
+
+
+async def test_a_page_of_a_dropdown_reads_that_page_alone(world, zapier, read):
+    page = await zapier.call("GET", "/lists/campaigns", page="3", limit="100")
+    assert [one["id"] for one in page] == read == [f"c{index:03}" for index in range(300, 400)]
+    last = await zapier.call("GET", "/lists/campaigns", page="4", limit="100")
+    assert [one["id"] for one in last] == [*(f"c{index}" for index in range(400, 450)), "spring"]

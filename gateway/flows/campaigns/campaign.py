@@ -5,7 +5,7 @@ A reward keeps the rule that it arose from, so changing the rules touches no rew
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from gateway.errors import Refused, invalid, not_found
@@ -135,6 +135,19 @@ async def find_page(
         rows = await campaigns.list_campaigns(conn, account_id, limit=limit + 1, after=cursor, words=words)
     more = len(rows) > limit
     return Page(data=[shown(row) for row in rows[:limit]], next=rows[limit - 1].id if more else None)
+
+
+async def find_some(
+    services: Services, account_id: str, ids: Collection[str] | None = None, *, skip: int = 0, limit: int | None = None
+) -> list[Campaign]:
+    """Return campaigns of an account by id: these, or all but the first ``skip``; at most ``limit`` of them."""
+    async with services.database.read() as conn:
+        if ids is None:
+            rows = await campaigns.list_campaigns(conn, account_id, limit=limit, skip=max(0, skip))
+        else:
+            found = await campaigns.by_ids(conn, account_id, sorted(set(ids)))
+            rows = [found[one] for one in sorted(found)][max(0, skip) :][:limit]
+    return [shown(row) for row in rows]
 
 
 async def names_of(services: Services, account_id: str, ids: Iterable[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 Each method is the flow that the API calls too; there is no second way to do anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -108,15 +108,11 @@ class AccountHost(Host):
         )
         return page.data
 
-    async def campaigns(self) -> Sequence[Campaign]:
-        """Return the account's campaigns."""
-        found: list[Campaign] = []
-        cursor: str | None = None
-        while True:
-            page = await campaign_flow.find_page(self._services, self._row.account_id, MOST, cursor)
-            found += page.data
-            if (cursor := page.next) is None:
-                return found
+    async def campaigns(
+        self, ids: Collection[str] | None = None, *, skip: int = 0, limit: int | None = None
+    ) -> Sequence[Campaign]:
+        """Return campaigns of the account, by id: these, a stretch of them, or all."""
+        return await campaign_flow.find_some(self._services, self._row.account_id, ids, skip=skip, limit=limit)
 
     async def subscribe(
         self, url: str, event_types: Sequence[str], *, filters: dict[str, Any] | None = None

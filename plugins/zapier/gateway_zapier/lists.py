@@ -26,10 +26,9 @@ async def me(connection: Connection, _: Call) -> Me:
 
 async def campaigns(connection: Connection, call: Call) -> list[Choice]:
     """Return a page of the account's campaigns."""
-    found = await connection.host.campaigns()
-    return _page(
-        call, [Choice(id=one.id, name=one.name if one.state == "live" else f"{one.name} (draft)") for one in found]
-    )
+    skip, limit = _part(call)
+    found = await connection.host.campaigns(skip=skip, limit=limit)
+    return [Choice(id=one.id, name=one.name if one.state == "live" else f"{one.name} (draft)") for one in found]
 
 
 async def fields(connection: Connection, call: Call) -> list[Choice]:
@@ -51,7 +50,8 @@ async def rewards(connection: Connection, call: Call) -> list[Choice]:
     """Return a page of the rewards that are due, newest first."""
     found = await connection.host.find_rewards(state=values.clean(call.query.get("status")) or "due", limit=REWARDS)
     wanted = _page(call, found)
-    names = {campaign.id: campaign.name for campaign in await connection.host.campaigns()}
+    campaigns = await matching.campaigns_of(connection, (one.campaign for one in wanted))
+    names = {campaign.id: campaign.name for campaign in campaigns.values()}
     shown = []
     for one in wanted:
         referrer = await connection.host.person(one.referrer)
@@ -67,6 +67,11 @@ def _named(reward: Reward, referrer: Person, campaign: str) -> str:
 
 
 def _page(call: Call, everything: Sequence[T]) -> list[T]:
+    skip, limit = _part(call)
+    return list(everything[skip : skip + limit])
+
+
+def _part(call: Call) -> tuple[int, int]:
+    """Return how many rows are before the page that is asked for, and how many it holds."""
     limit = number(call.query.get("limit"), PAGE, most=PAGE)
-    page = number(call.query.get("page"), 0, most=10_000, least=0)
-    return list(everything[page * limit : (page + 1) * limit])
+    return number(call.query.get("page"), 0, most=10_000, least=0) * limit, limit

@@ -1,6 +1,6 @@
 """Find whom an action is about: by e-mail, code or id, and in which campaign."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.sdk.connection import Connection
@@ -77,7 +77,7 @@ async def campaign_of(connection: Connection, campaign: str) -> Campaign:
     Raises:
         Rejected: There is none with this id here.
     """
-    found = (await campaigns_of(connection)).get(campaign)
+    found = (await campaigns_of(connection, [campaign])).get(campaign)
     if found is None:
         raise values.refuse(
             "campaign", "This campaign is not there (any more). Choose another one from the list.", "unknown_campaign"
@@ -85,9 +85,10 @@ async def campaign_of(connection: Connection, campaign: str) -> Campaign:
     return found
 
 
-async def campaigns_of(connection: Connection) -> dict[str, Campaign]:
-    """Return the account's campaigns by id."""
-    return {one.id: one for one in await connection.host.campaigns()}
+async def campaigns_of(connection: Connection, ids: Iterable[str]) -> dict[str, Campaign]:
+    """Return these campaigns of the account by id; those that are not there (any more) are left out."""
+    wanted = set(ids)
+    return {one.id: one for one in await connection.host.campaigns(wanted)} if wanted else {}
 
 
 async def referrer_of(connection: Connection, person: Person | None) -> Person | None:

@@ -80,7 +80,7 @@ async def update_person(connection: Connection, call: Call) -> UpdateAnswer:
     """
     asked: UpdateInput = call.body
     found = await matching.find(connection, asked.role, asked.match_by, asked.value, asked.campaign)
-    campaigns = await matching.campaigns_of(connection)
+    campaigns = await matching.campaigns_of(connection, (person.campaign for person in found))
     if not found:
         return UpdateAnswer(matched=False)
     if len(found) > 1:

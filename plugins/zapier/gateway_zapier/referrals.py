@@ -41,7 +41,7 @@ async def qualify_lead(connection: Connection, call: Call) -> DecisionAnswer:
             occurred_at=at,
         )
     found = await matching.find(connection, "referred", asked.match_by, asked.value, asked.campaign, limit=MOST)
-    campaigns = await matching.campaigns_of(connection)
+    campaigns = await matching.campaigns_of(connection, (person.campaign for person in found))
     order = ("pending", "qualified", "disqualified")
     person = matching.choose(found, order, harmless="qualified", campaigns=campaigns)
     if person is None:
@@ -73,7 +73,7 @@ async def unqualify_lead(connection: Connection, call: Call) -> DecisionAnswer:
     """
     asked: UnqualifyInput = call.body
     found = await matching.find(connection, "referred", asked.match_by, asked.value, asked.campaign, limit=MOST)
-    campaigns = await matching.campaigns_of(connection)
+    campaigns = await matching.campaigns_of(connection, (person.campaign for person in found))
     order = ("qualified", "pending", "disqualified")
     person = matching.choose(found, order, harmless="disqualified", campaigns=campaigns)
     if person is None:
@@ -134,7 +134,7 @@ async def record_sale(connection: Connection, call: Call) -> SaleAnswer:
         occurred_at=values.moment("occurred_at", "Time of the sale", asked.occurred_at),
     )
     found = await matching.find(connection, "referred", asked.match_by, asked.value, asked.campaign, limit=MOST)
-    campaigns = await matching.campaigns_of(connection)
+    campaigns = await matching.campaigns_of(connection, (person.campaign for person in found))
     person = matching.choose(found, ("qualified", "pending", "disqualified"), harmless="", campaigns=campaigns)
     if person is None:
         return SaleAnswer(matched=False)
@@ -168,4 +168,4 @@ async def mark_reward_issued(connection: Connection, call: Call) -> RewardAnswer
     """Note that a reward was given out; nothing is paid by it. Noting it again changes nothing."""
     asked: RewardInput = call.body
     reward = await connection.host.mark_reward_issued(values.needed("reward", "Reward", asked.reward))
-    return await reward_answer(connection, reward, await matching.campaigns_of(connection))
+    return await reward_answer(connection, reward, await matching.campaigns_of(connection, [reward.campaign]))

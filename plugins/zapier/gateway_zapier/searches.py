@@ -19,7 +19,7 @@ async def find_referrer(connection: Connection, call: Call) -> list[ReferrerAnsw
         Rejected: The value cannot be searched for, or there is no such campaign.
     """
     found = await matching.find(connection, "referrer", *_query(call), limit=MOST)
-    campaigns = await matching.campaigns_of(connection)
+    campaigns = await matching.campaigns_of(connection, (person.campaign for person in found))
     return [referrer_answer(person, campaigns.get(person.campaign)) for person in found]
 
 
@@ -30,7 +30,7 @@ async def find_lead(connection: Connection, call: Call) -> list[LeadAnswer]:
         Rejected: The value cannot be searched for, or there is no such campaign.
     """
     found = await matching.find(connection, "referred", *_query(call), limit=MOST)
-    campaigns = await matching.campaigns_of(connection)
+    campaigns = await matching.campaigns_of(connection, (person.campaign for person in found))
     return [
         lead_answer(person, await matching.referrer_of(connection, person), campaigns.get(person.campaign))
         for person in found
@@ -54,7 +54,7 @@ async def find_reward(connection: Connection, call: Call) -> list[RewardAnswer]:
         for reward in await connection.host.find_rewards(state=status, referrer=person.id, limit=MOST)
     ]
     newest = sorted(found, key=lambda reward: reward.id, reverse=True)[:MOST]
-    campaigns = await matching.campaigns_of(connection)
+    campaigns = await matching.campaigns_of(connection, (reward.campaign for reward in newest))
     return [await reward_answer(connection, reward, campaigns) for reward in newest]
 
 
