@@ -130,8 +130,8 @@ async def _proven(connection: Connection, tenant: str) -> Claims:
         if isinstance(failure, Forbidden) and not scoped:
             return claims  # the caller names the missing scopes
         raise _wrong(
-            f"ServiceTitan does not accept this booking provider value: {failure} Copy the allowed booking_provider "
-            "value from API Application Access, with Edit beside our app.",
+            "ServiceTitan does not accept this booking provider value. Copy the allowed booking_provider value from "
+            f"API Application Access, with Edit beside our app. What ServiceTitan says: {failure}",
             "booking_provider",
         ) from failure
     return claims

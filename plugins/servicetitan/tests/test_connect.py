@@ -52,7 +52,10 @@ async def test_a_wrong_booking_provider_is_named_however_the_vendor_says_it(make
     connection = connect(sandbox, credentials={"booking_provider": str(sandbox.demo.other_provider.id)})
     with pytest.raises(Rejected, match="booking provider value") as refused:
         await verify(connection, "finalise")
-    assert [one.field for one in refused.value.problems] == ["values.booking_provider"]
+    (problem,) = refused.value.problems
+    assert problem.field == "values.booking_provider"
+    advice, vendor = (problem.message.index(one) for one in ("Copy the allowed booking_provider", "was answered"))
+    assert advice < vendor, "what to do comes first; the vendor's words and ids are for its support"
 
 
 @pytest.mark.parametrize("scope", REQUIRED_SCOPES)
