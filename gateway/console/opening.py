@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 
 from gateway.console import forms
 from gateway.console.pages import AnyRequest, Desk, find_sender, html, path_of, redirect, refuse_strangers
+from gateway.console.texts import Texts
 from gateway.console.visitors import FRAMED, OPERATOR, SESSION, Visitor, cookie, find_visitor, in_frame
 from gateway.errors import PROBLEMS, Refused
 from gateway.flows import access, operators
@@ -15,9 +16,16 @@ from gateway.flows.services import Services
 
 @get("/open")
 async def ask_to_open(request: AnyRequest, services: NamedDependency[Services]) -> Response[str]:
-    """Show the button that opens the console: what only looks at a link (a preview) uses nothing up."""
+    """Show the button that opens the console: what only looks at a link (a preview) uses nothing up.
+
+    The page names the account, so that nobody opens one that they did not mean, while the link still opens it. Who has
+    the link could open the account itself, so a preview learns nothing that it could not have had; and nothing else.
+    """
     link = request.query_params.get("link", "")
-    return html(services.settings, "open.html", link=link, framed=in_frame(request))
+    account = await access.peek(services, link)
+    name = "" if account is None else account.name
+    framed = in_frame(request)
+    return html(services.settings, "open.html", texts=Texts.of(account), link=link, name=name, framed=framed)
 
 
 @post("/open")
@@ -31,7 +39,9 @@ async def open_console(request: AnyRequest, services: NamedDependency[Services])
         again = await _already_open(request, services, form.get("link"))
         if again is not None:  # a double click, or the back button
             return redirect(home_of(again))
-        return html(services.settings, "open.html", status=401, link="", error=error.detail, framed=in_frame(request))
+        return html(
+            services.settings, "open.html", status=401, link="", name="", error=error.detail, framed=in_frame(request)
+        )
     name = FRAMED if in_frame(request) else SESSION
     path = path_of("a", opened.account_id)
     return redirect(path, {"set-cookie": cookie(services.settings, name, opened.token)})

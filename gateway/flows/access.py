@@ -23,7 +23,7 @@ from gateway.storage.accounts import KeyRow
 from gateway.storage.columns import new_id
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.writer import Overloaded, StorageUnavailable
-from gateway_schemas.account import Key, KeyInput, Scope, SessionLink
+from gateway_schemas.account import Account, Key, KeyInput, Scope, SessionLink
 
 REMEMBER_SECONDS = 5
 USED_EVERY = timedelta(minutes=1)
@@ -255,6 +255,13 @@ async def account_of_link(services: Services, link: str) -> str | None:
     """Return the account that a link was made for, used or not; ``None`` for one that never was."""
     async with services.database.read() as conn:
         return await accounts.account_of_link(conn, hash_of(link))
+
+
+async def peek(services: Services, link: str) -> Account | None:
+    """Return the account that a link opens, and leave the link as it is; ``None`` once it opens nothing any more."""
+    async with services.database.read() as conn:
+        account_id = await accounts.account_of_waiting_link(conn, hash_of(link), services.clock.now())
+        return None if account_id is None else await accounts.get(conn, account_id)
 
 
 async def end_session(services: Services, token: str) -> None:

@@ -16,6 +16,8 @@ from gateway_schemas.account import Account, AccountInput
 __all__ = [
     "KeyRow",
     "SessionRow",
+    "account_of_link",
+    "account_of_waiting_link",
     "add_key",
     "add_session_link",
     "end_session",
@@ -157,6 +159,16 @@ async def open_session(
 async def account_of_link(conn: AsyncConnection, link_hash: str) -> str | None:
     """Return the account of a link, used or not."""
     statement = select(console_sessions.c.account_id).where(console_sessions.c.link_hash == link_hash)
+    return (await conn.execute(statement)).scalar_one_or_none()
+
+
+async def account_of_waiting_link(conn: AsyncConnection, link_hash: str, now: datetime) -> str | None:
+    """Return the account of a link that opens the console still."""
+    statement = select(console_sessions.c.account_id).where(
+        console_sessions.c.link_hash == link_hash,
+        console_sessions.c.token_hash.is_(None),
+        console_sessions.c.link_expires_at > now,
+    )
     return (await conn.execute(statement)).scalar_one_or_none()
 
 

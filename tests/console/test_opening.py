@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.console import texts
 from gateway.storage.writer import Overloaded
 
 from .browsing import HOST_KEY
 from .conftest import opened
+from .translating import translate
 
 
 async def link_for(gateway, account="acme"):
@@ -43,6 +45,35 @@ async def test_looking_at_a_link_uses_nothing_up_and_a_click_opens_it_once(gatew
     refused = await other.press("Open the console", expect=401)
     assert "used already or is older than five minutes" in refused.text
     assert "open the integrations there again" in refused.text
+
+
+async def test_a_link_names_the_account_that_it_opens_while_it_opens_it_and_nothing_else_of_it(gateway, new_browser):
+    await gateway.call("PUT", "/v1/accounts/acme", {"name": "Acme <Roofing>", "currency": "EUR"})
+    browser = new_browser()
+    page = await browser.go(await link_for(gateway))
+    assert "Open the console of Acme <Roofing>" in page.text
+    assert "Acme &lt;Roofing&gt;" in page.answer.text
+    assert {name for name, _ in page.forms[0].fields} == {"link"}
+    assert "no-store" in page.answer.headers["cache-control"]
+    link = f"{page.path}?{page.query}"
+    await browser.press("Open the console")
+    late = new_browser()
+    page = await late.go(link)
+    assert "Acme" not in page.answer.text, "a link that was used names nobody"
+    old = await link_for(gateway)
+    gateway.clock.advance(timedelta(minutes=5, seconds=1))
+    for where in (old, "/console/open?link=guessed", "/console/open?link=%FF%ED%A0%80", "/console/open"):
+        assert "Acme" not in (await late.go(where)).answer.text
+
+
+async def test_a_link_is_explained_in_the_language_of_its_account(gateway, new_browser, tmp_path, monkeypatch):
+    german = {"Open the console of %(account)s": "Die Konsole von %(account)s", "Open the console": "Los"}
+    translate(tmp_path, "console", german)
+    monkeypatch.setattr(texts, "HERE", tmp_path)
+    await gateway.call("PUT", "/v1/accounts/acme", {"name": "Acme", "currency": "EUR", "locale": "de-AT"})
+    page = await new_browser().go(await link_for(gateway))
+    assert "Die Konsole von Acme" in page.text
+    assert page.has_button("Los")
 
 
 async def test_a_double_click_on_a_link_lands_where_the_first_click_did(gateway, new_browser):

@@ -2,12 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from babel.messages.catalog import Catalog
-from babel.messages.mofile import write_mo
 
 from gateway.console import catalogue, texts
 from gateway.console.texts import Texts
@@ -15,6 +12,7 @@ from gateway_schemas.base import Money
 
 from .browsing import Browser
 from .conftest import opened
+from .translating import translate
 
 
 @pytest.mark.parametrize("path", catalogue.files(), ids=lambda path: path.name)
@@ -26,17 +24,6 @@ def test_texts_of_the_manifest_are_in_the_plugins_catalogue():
     written = next(text for path, text in catalogue.files().items() if path.name == "pipedrive.pot")
     assert '"Contact and deal"' in written
     assert "Review the permissions, then click Allow and Install." in written
-
-
-def translate(folder: Path, domain: str, pairs: dict[str, str]) -> None:
-    made = Catalog(locale="de")
-    for english, german in pairs.items():
-        made.add(english, german)
-    place = folder / "de" / "LC_MESSAGES"
-    place.mkdir(parents=True)
-    written = BytesIO()
-    write_mo(written, made)
-    (place / f"{domain}.mo").write_bytes(written.getvalue())
 
 
 async def test_an_account_reads_its_own_language_and_its_plugins_too(gateway, new_browser, tmp_path, monkeypatch):
