@@ -119,9 +119,27 @@ async def by_ids(conn: AsyncConnection, ids: Collection[str]) -> dict[str, Perso
     return {row.id: row for row in map(row_of, found)}
 
 
-@prepared
-def _by_ids(dialect: str) -> Select[Any]:
+def _by_ids_of(dialect: str) -> Select[Any]:
     return select(*COLUMNS).where(one_of(dialect, people.c.id, "ids"))
+
+
+_by_ids = prepared(_by_ids_of)
+
+
+async def as_they_stand(conn: AsyncConnection, ids: Collection[str]) -> dict[str, PersonRow]:
+    """Return people by id, unchanged by others until the commit; locked in one order, so that writers do not deadlock.
+
+    Other transactions may still add what refers to them.
+    """
+    if not ids:
+        return {}
+    found = await conn.execute(_as_they_stand(conn), {"ids": sorted(set(ids))})
+    return {row.id: row for row in map(row_of, found)}
+
+
+@prepared
+def _as_they_stand(dialect: str) -> Select[Any]:
+    return _by_ids_of(dialect).order_by(people.c.id).with_for_update(key_share=True)
 
 
 async def by_id(conn: AsyncConnection, person_id: str) -> PersonRow | None:

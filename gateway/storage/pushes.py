@@ -1,6 +1,6 @@
 """Pushes: where a signup goes, what it sends (frozen at the first attempt), and what a failed one had done."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -185,12 +185,21 @@ _GET = (
 )
 
 
-async def freeze(
-    conn: AsyncConnection, person_id: str, connection_id: str, setup_id: str, frozen: Frozen, now: datetime
-) -> None:
-    """Store what a push sends; what was frozen first stays."""
-    row = {"person_id": person_id, "connection_id": connection_id, "setup_id": setup_id}
-    await conn.execute(_freeze(conn), [{**row, "frozen": frozen, "frozen_at": now}])
+class ToFreeze(msgspec.Struct, frozen=True, kw_only=True):
+    """What a push is about to send; ``frozen_at`` is the state of the person that it shows."""
+
+    person_id: str
+    connection_id: str
+    setup_id: str
+    frozen: Frozen
+    frozen_at: datetime
+
+
+async def freeze(conn: AsyncConnection, new: Sequence[ToFreeze]) -> None:
+    """Store what pushes send, in one statement; what was frozen first stays."""
+    if new:
+        rows = sorted(map(msgspec.structs.asdict, new), key=lambda row: (row["person_id"], row["connection_id"]))
+        await conn.execute(_freeze(conn), rows)
 
 
 @prepared

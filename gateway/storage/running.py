@@ -15,7 +15,7 @@ from gateway.storage import lanes
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.lanes import Lease
 from gateway.storage.tasks import Task
-from gateway.storage.transitions import Apply, Finish, Steps, save_steps
+from gateway.storage.transitions import Apply, Finish, Steps, Together, save_steps
 from gateway.storage.writer import Writer
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Periodic",
     "Retry",
     "TaskRun",
+    "Together",
     "backoff_seconds",
     "end_attempt",
     "share_out",

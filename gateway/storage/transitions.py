@@ -5,7 +5,7 @@ checks first which leases still stand: a late owner changes nothing.
 """
 
 import random
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -35,6 +35,22 @@ from gateway.storage.writer import touch
 
 Apply = Callable[[AsyncConnection], Awaitable[None]]
 """Writes of a flow that commit in the same transaction as the task's new state."""
+
+
+class Together(msgspec.Struct, frozen=True):
+    """An ``Apply`` that many tasks of one transaction share: their items become one list and one call.
+
+    Attributes:
+        flow: Writes all items with set-wise statements. If one item is bad it raises, and is called again without it.
+        item: What this task wants written.
+    """
+
+    flow: Callable[[AsyncConnection, Sequence[Any]], Awaitable[None]]
+    item: Any
+
+    async def __call__(self, conn: AsyncConnection) -> None:
+        """Write this item alone."""
+        await self.flow(conn, [self.item])
 
 
 LANES_A_STATEMENT = 16
@@ -72,7 +88,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
         state: What becomes of the task; ``available`` means another attempt ``after_seconds`` from now.
         counts: False if the attempt uses up none.
         hold_cause: Hold the whole lane.
-        applies: Writes of the flow, run in this order before the task's own.
+        applies: Writes of the flow, run in this order before the task's own; what is ``Together`` goes first.
         status: ``done`` or the class of the error.
     """
 
@@ -187,9 +203,8 @@ async def save_steps(conn: AsyncConnection, items: Sequence[Steps]) -> list[bool
     running = await _running(conn, [item.task_id for item in items])
     saved = [item.lease in standing and (item.task_id, item.attempt) in running for item in items]
     kept = [item for item, is_kept in zip(items, saved, strict=True) if is_kept]
-    for item in kept:
-        if item.apply is not None:
-            await item.apply(conn)
+    for apply in await _write_together(conn, [item.apply for item in kept if item.apply is not None]):
+        await apply(conn)
     if kept:
         await conn.execute(_SAVE_STEPS, [{"task": item.task_id, "new_steps": item.steps} for item in kept])
     return saved
@@ -203,9 +218,11 @@ async def finish(conn: AsyncConnection, items: Sequence[Finish]) -> list[bool]:
     standing = await owned(conn, [item.lease for item in items])
     running = await _running(conn, [item.task.id for item in items])
     kept = [item for item in items if item.lease in standing and (item.task.id, item.task.attempt) in running]
+    alone = set(map(id, await _write_together(conn, [apply for item in kept for apply in item.applies])))
     for item in kept:
         for apply in item.applies:
-            await apply(conn)
+            if id(apply) in alone:
+                await apply(conn)
         if item.hold_cause is not None:
             await hold(conn, item.lease.lane, item.hold_cause)
     await _end(conn, [item for item in kept if item.state in ("done", "failed")])
@@ -213,6 +230,20 @@ async def finish(conn: AsyncConnection, items: Sequence[Finish]) -> list[bool]:
     await _try_again(conn, [item for item in kept if item.state == "available"])
     await _note_attempts(conn, kept)
     return [item.lease in standing for item in items]
+
+
+async def _write_together(conn: AsyncConnection, applies: Iterable[Apply]) -> list[Apply]:
+    """Write what tasks share, one call a flow; return the others, in their order."""
+    shared: dict[Any, list[Any]] = {}
+    others: list[Apply] = []
+    for apply in applies:
+        if isinstance(apply, Together):
+            shared.setdefault(apply.flow, []).append(apply.item)
+        else:
+            others.append(apply)
+    for flow, items in shared.items():
+        await flow(conn, items)
+    return others
 
 
 async def put_back(conn: AsyncConnection, lanes: Collection[str], status: str, *, at_work: Collection[str] = ()) -> int:

@@ -7,7 +7,7 @@ clears the doubt at once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,8 +15,7 @@ import msgspec
 
 from gateway.sdk import errors
 from gateway.sdk.connection import Create, Find, PushedRecord
-from gateway.storage.engine import AsyncConnection
-from gateway.storage.running import TaskRun
+from gateway.storage.running import Apply, TaskRun
 from gateway_schemas.records import RecordRef
 
 PROVES_NOTHING_DONE = (
@@ -62,8 +61,8 @@ class Steps:
         run: The attempt.
         stored: What earlier attempts, or an earlier task, left.
         settle_seconds: After this long, what a call has done is visible to ``find``.
-        on_begin: Commits with the beginning of the first step of this attempt (the frozen values).
-        on_finish: Commits with the end of a step (its link and timeline entry).
+        on_begin: Gives what commits with the beginning of the first step of this attempt (the frozen values).
+        on_finish: Gives what commits with the end of a step (its link and timeline entry).
     """
 
     def __init__(
@@ -72,13 +71,13 @@ class Steps:
         stored: dict[str, Any] | None,
         *,
         settle_seconds: float,
-        on_begin: Callable[[AsyncConnection], Awaitable[None]],
-        on_finish: Callable[[AsyncConnection, PushedRecord], Awaitable[None]],
+        on_begin: Callable[[], Apply],
+        on_finish: Callable[[PushedRecord], Apply],
     ) -> None:
         self.steps = msgspec.convert(stored or {}, dict[str, Step])
         self._run = run
         self._settle = timedelta(seconds=settle_seconds)
-        self._on_begin: Callable[[AsyncConnection], Awaitable[None]] | None = on_begin
+        self._on_begin: Callable[[], Apply] | None = on_begin
         self._on_finish = on_finish
         self._lock = asyncio.Lock()
 
@@ -121,7 +120,7 @@ class Steps:
         begun = self._run.now()
         since = begun if known is None or known.since is None else known.since
         current = Step(begun_at=begun, since=since, attempt=self._run.task.attempt)
-        await self._save(step, current, self._on_begin)
+        await self._save(step, current, None if self._on_begin is None else self._on_begin())
         self._on_begin = None
         try:
             record = await create()
@@ -144,15 +143,11 @@ class Steps:
         return await find(since)
 
     async def _finish(self, step: str, current: Step, record: PushedRecord) -> PushedRecord:
-        async def apply(conn: AsyncConnection) -> None:
-            await self._on_finish(conn, record)
-
-        await self._save(step, Step(begun_at=current.begun_at, attempt=current.attempt, record=record), apply)
+        finished = Step(begun_at=current.begun_at, attempt=current.attempt, record=record)
+        await self._save(step, finished, self._on_finish(record))
         return record
 
-    async def _save(
-        self, step: str, state: Step, apply: Callable[[AsyncConnection], Awaitable[None]] | None = None
-    ) -> None:
+    async def _save(self, step: str, state: Step, apply: Apply | None = None) -> None:
         async with self._lock:  # a plugin may run steps side by side; each save writes all of them
             self.steps[step] = state
             await self._run.save_steps(self.stored, apply)

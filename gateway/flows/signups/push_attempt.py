@@ -1,6 +1,7 @@
 """One attempt of a push whose connection and setup are there: freeze, call the plugin, and say how it ended."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -10,15 +11,15 @@ from gateway.flows.contact_index import existing
 from gateway.flows.services import Services
 from gateway.flows.signups.doubts import wait_for_others
 from gateway.flows.signups.once import Step, Steps
-from gateway.flows.signups.push_endings import as_it_stands, delivered, let_go, link_to, parked, refused, words
+from gateway.flows.signups.push_endings import delivered, let_go, link_to, parked, refused, words
 from gateway.flows.signups.pushing import Ready, freeze
 from gateway.plugins import Integration
 from gateway.sdk import errors
 from gateway.sdk.connection import Connection, Push, PushedRecord
 from gateway.storage import links, people, pushes, timeline
 from gateway.storage.engine import AsyncConnection
-from gateway.storage.pushes import Frozen
-from gateway.storage.running import Done, Outcome, Park, Retry, TaskRun
+from gateway.storage.pushes import Frozen, ToFreeze
+from gateway.storage.running import Apply, Done, Outcome, Park, Retry, TaskRun, Together
 from gateway.storage.timeline import NewEntry
 from gateway_schemas.records import RecordRef
 
@@ -127,20 +128,20 @@ class Attempt:
 
     # --- what commits with the steps -------------------------------------------------------------
 
-    async def _store_frozen(self, conn: AsyncConnection) -> None:
+    def _store_frozen(self) -> Apply:
         ready = self._ready
         assert self._frozen is not None
-        current = await people.by_id(conn, ready.person.id)
-        if current is None or current.email is None:
-            raise errors.RetryLater("the person was erased", after_seconds=0, lane_wide=False)
-        await pushes.freeze(conn, ready.person.id, ready.row.id, ready.setup.id, self._frozen, self._shown_at)
+        to_freeze = ToFreeze(
+            person_id=ready.person.id,
+            connection_id=ready.row.id,
+            setup_id=ready.setup.id,
+            frozen=self._frozen,
+            frozen_at=self._shown_at,
+        )
+        return Together(write_frozen, to_freeze)
 
-    async def _store_record(self, conn: AsyncConnection, record: PushedRecord) -> None:
-        now = self._run.now()
-        person = await as_it_stands(conn, self._ready.person)
-        await links.add(conn, [link_to(record, person, self._ready.row.id)], now)
-        data = {"record": record.ref, "how": record.how}
-        await timeline.add(conn, [NewEntry(person.id, person.account_id, "push.step", f"{words(record)}.", data)], now)
+    def _store_record(self, record: PushedRecord) -> Apply:
+        return Together(write_made, Made(self._ready, record, self._run.now()))
 
     # --- how it ends -----------------------------------------------------------------------------
 
@@ -185,6 +186,47 @@ class Attempt:
 
         await self._run.save_steps(steps.stored, write)
         return Retry(error=mishaps.scrubbed(str(error)), after_seconds=0)
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What a step of a push made or found."""
+
+    ready: Ready
+    record: PushedRecord
+    now: datetime
+
+
+async def write_frozen(conn: AsyncConnection, new: Sequence[ToFreeze]) -> None:
+    """Store what pushes send, before their first step begins.
+
+    Raises:
+        RetryLater: A person was erased; nothing may be sent.
+    """
+    current = await people.by_ids(conn, [one.person_id for one in new])
+    for one in new:
+        person = current.get(one.person_id)
+        if person is None or person.email is None:
+            raise errors.RetryLater("the person was erased", after_seconds=0, lane_wide=False)
+    await pushes.freeze(conn, new)
+
+
+async def write_made(conn: AsyncConnection, made: Sequence[Made]) -> None:
+    """Write down the records that steps made or found, with the end of these steps."""
+    now = max(one.now for one in made)
+    current = await people.by_ids(conn, [one.ready.person.id for one in made])
+    new = [(one, current.get(one.ready.person.id, one.ready.person)) for one in made]
+    await links.add(conn, [link_to(one.record, person, one.ready.row.id) for one, person in new], now)
+    entries = [
+        NewEntry(
+            person.id,
+            person.account_id,
+            "push.step",
+            f"{words(one.record)}.",
+            {"record": one.record.ref, "how": one.record.how},
+        )
+        for one, person in new
+    ]
+    await timeline.add(conn, entries, now)
 
 
 async def _missing(integration: Integration, connection: Connection, refs: Sequence[RecordRef]) -> list[RecordRef]:

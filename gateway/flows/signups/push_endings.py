@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from gateway.flows import mishaps
-from gateway.flows.notify.notify import publish
+from gateway.flows.notify.notify import NewEvent, publish
 from gateway.flows.people.shapes import signup_event
 from gateway.flows.people.status_tasks import tasks_for
 from gateway.flows.referrals.inbound import look_at
@@ -22,7 +22,7 @@ from gateway.storage import links, people, pushes, timeline
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.links import NewLink
 from gateway.storage.people import Change, PersonRow
-from gateway.storage.running import Apply, Done, Fail, Outcome, TaskRun
+from gateway.storage.running import Apply, Done, Fail, Outcome, TaskRun, Together
 from gateway.storage.tasks import insert_tasks
 from gateway.storage.timeline import NewEntry
 from gateway_schemas.person import LinkedRecord
@@ -69,7 +69,6 @@ def delivered(ready: Ready, result: PushResult, shown_at: datetime, notes: Seque
         notes: What the mapping cut or left out.
         now: The time.
     """
-    row = ready.row
     records = [LinkedRecord(ref=one.ref, how=one.how, url=one.url) for one in result.records]
     told = [*notes, *result.notes]
     if result.others:
@@ -85,22 +84,59 @@ def delivered(ready: Ready, result: PushResult, shown_at: datetime, notes: Seque
         said = "Delivered to the CRM: nothing was written."
     text = mishaps.scrubbed(" ".join([said, *told]), 4_000)
 
-    async def write(conn: AsyncConnection) -> None:
-        person = await as_it_stands(conn, ready.person)
-        await links.add(conn, [link_to(one, person, row.id) for one in result.records], now)
-        await people.set_crm(conn, [person.id], "linked", now, cause=EXISTING if untouched else None)
-        if result.cannot_qualify != person.cannot_qualify:
-            change = Change(id=person.id, values={"cannot_qualify": result.cannot_qualify})
-            await people.change(conn, [change], now)
-        data = {"records": records, "others": result.others, "connection": row.id}
-        await timeline.add(conn, [NewEntry(person.id, person.account_id, "signup.delivered", text, data)], now)
-        await publish(conn, [signup_event("signup.delivered", person, connection=row.id, records=records)], now)
-        if person.role == "referred" and ready.setup.body.qualification is not None:
-            await insert_tasks(conn, [look_at([person.id], row)], now)
-        if person.updated_at != shown_at and person.email is not None:  # it changed on its way
-            await insert_tasks(conn, await tasks_for(conn, [msgspec.structs.replace(person, crm="linked")]), now)
+    cause = EXISTING if untouched else None
+    return Together(write_delivered, Delivered(ready, result, records, text, cause, shown_at, now))
 
-    return write
+
+class Delivered(msgspec.Struct, frozen=True):
+    """A signup that is in the CRM: what is written about it; see ``delivered``."""
+
+    ready: Ready
+    result: PushResult
+    records: Sequence[LinkedRecord]
+    text: str
+    cause: str | None
+    shown_at: datetime
+    now: datetime
+
+
+async def write_delivered(conn: AsyncConnection, done: Sequence[Delivered]) -> None:
+    """Write what follows from signups that are in the CRM, in the same statements for all of them."""
+    now = max(one.now for one in done)
+    current = await people.as_they_stand(conn, [one.ready.person.id for one in done])
+    new = [(one, current.get(one.ready.person.id, one.ready.person)) for one in done]
+    linked = [link_to(record, person, one.ready.row.id) for one, person in new for record in one.result.records]
+    await links.add(conn, linked, now)
+    for cause in sorted({one.cause for one in done}, key=str):
+        await people.set_crm(conn, [p.id for one, p in new if one.cause == cause], "linked", now, cause=cause)
+    changes = [
+        Change(id=person.id, values={"cannot_qualify": one.result.cannot_qualify})
+        for one, person in new
+        if one.result.cannot_qualify != person.cannot_qualify
+    ]
+    await people.change(conn, changes, now)
+    await timeline.add(conn, [_entry_of(one, person) for one, person in new], now)
+    await publish(conn, [_event_of(one, person) for one, person in new], now)
+    looks = [
+        look_at([person.id], one.ready.row)
+        for one, person in new
+        if person.role == "referred" and one.ready.setup.body.qualification is not None
+    ]
+    changed = [  # on their way
+        msgspec.structs.replace(person, crm="linked")
+        for one, person in new
+        if person.updated_at != one.shown_at and person.email is not None
+    ]
+    await insert_tasks(conn, [*looks, *(await tasks_for(conn, changed) if changed else [])], now)
+
+
+def _entry_of(one: Delivered, person: PersonRow) -> NewEntry:
+    data = {"records": one.records, "others": one.result.others, "connection": one.ready.row.id}
+    return NewEntry(person.id, person.account_id, "signup.delivered", one.text, data)
+
+
+def _event_of(one: Delivered, person: PersonRow) -> NewEvent:
+    return signup_event("signup.delivered", person, connection=one.ready.row.id, records=one.records)
 
 
 def refused(ready: Ready, steps: Steps, cause: str, said: str, problems: Sequence[Problem], now: datetime) -> Outcome:
