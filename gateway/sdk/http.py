@@ -128,7 +128,8 @@ class VendorHttp:
         request = self._client.build_request(
             method,
             url,
-            params={key: value for key, value in (params or {}).items() if value is not None},
+            # none and not an empty dict, which would cost another parse of the URL and strip the query that it has
+            params={key: value for key, value in (params or {}).items() if value is not None} or None,
             content=None if json is None else msgspec.json.encode(json),
             headers={**({} if json is None else {"content-type": "application/json"}), **(headers or {})},
             extensions={"reads": safe},  # a dry run lets reads through, whatever their method

@@ -104,6 +104,20 @@ async def test_empty_parameters_are_left_out_and_bodies_are_json():
     await vendor(handler).post("/x", params={"a": 1, "c": None}, json={"b": 2})
 
 
+@pytest.mark.parametrize("params", [None, {}, {"c": None}])
+async def test_the_query_of_a_path_is_kept_where_no_parameters_are_given(params):
+    """Vendors page by whole URLs."""
+    seen = []
+
+    def handler(request):
+        seen.append(str(request.url))
+        return httpx.Response(200)
+
+    await vendor(handler).get("/x?cursor=abc", params=params)
+    await vendor(handler).get("https://vendor.test/api/x?cursor=abc", params=params)
+    assert seen == ["https://vendor.test/api/x?cursor=abc"] * 2
+
+
 class Tokens:
     """A token source that counts refreshes."""
 
