@@ -3,12 +3,15 @@
 Keys and tokens are stored as their SHA-256 alone: they are random, not chosen.
 """
 
+from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import Select, delete, select, update
 
 from gateway.storage.engine import AsyncConnection
+from gateway.storage.prepared import one_of, prepared
 from gateway.storage.tables import account_keys, accounts, console_sessions
 from gateway.storage.upsert import insert
 from gateway_schemas.account import Account, AccountInput
@@ -20,6 +23,7 @@ __all__ = [
     "account_of_waiting_link",
     "add_key",
     "add_session_link",
+    "by_ids",
     "end_session",
     "get",
     "key_by_hash",
@@ -36,7 +40,6 @@ __all__ = [
 ]
 
 _ACCOUNT = [accounts.c[name] for name in Account.__struct_fields__]
-_ONE = select(*_ACCOUNT).where(accounts.c.id == bindparam("account"))
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,8 +82,18 @@ async def put(conn: AsyncConnection, account_id: str, account: AccountInput, now
 
 async def get(conn: AsyncConnection, account_id: str) -> Account | None:
     """Return one account."""
-    row = (await conn.execute(_ONE, {"account": account_id})).mappings().one_or_none()
-    return None if row is None else Account(**row)
+    return (await by_ids(conn, [account_id])).get(account_id)
+
+
+async def by_ids(conn: AsyncConnection, ids: Collection[str]) -> dict[str, Account]:
+    """Return accounts by id; unknown ids are left out."""
+    found = await conn.execute(_by_ids(conn), {"ids": list(ids)})
+    return {row["id"]: Account(**row) for row in found.mappings()}
+
+
+@prepared
+def _by_ids(dialect: str) -> Select[Any]:
+    return select(*_ACCOUNT).where(one_of(dialect, accounts.c.id, "ids"))
 
 
 async def list_accounts(conn: AsyncConnection, *, after: str = "", limit: int = 50) -> list[Account]:

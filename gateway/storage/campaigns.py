@@ -5,15 +5,16 @@ connection to the same vendor tenant adopts it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, delete, exists, or_, select, update
 
 from gateway.storage.columns import new_id
 from gateway.storage.engine import AsyncConnection, among, insert
+from gateway.storage.prepared import as_wanted, prepared, wanted_rows
 from gateway.storage.tables import campaigns, connections, setups
 from gateway_schemas.campaign import (
     CampaignInput,
@@ -94,6 +95,21 @@ _SETUP_FOR = select(*_SETUP).where(
 )
 
 
+class CampaignKey(NamedTuple):
+    """What names a campaign: its id is the host's own."""
+
+    account_id: str
+    campaign_id: str
+
+
+class SetupKey(NamedTuple):
+    """What names a setup."""
+
+    connection_id: str
+    campaign_id: str
+    role: str
+
+
 # --- campaigns -------------------------------------------------------------------------------------
 
 
@@ -101,6 +117,19 @@ async def get(conn: AsyncConnection, account_id: str, campaign_id: str) -> Campa
     """Return one campaign of an account."""
     row = (await conn.execute(_ONE_CAMPAIGN, {"account": account_id, "campaign": campaign_id})).one_or_none()
     return None if row is None else _campaign(row)
+
+
+async def at(conn: AsyncConnection, keys: Collection[CampaignKey]) -> dict[CampaignKey, CampaignRow]:
+    """Return campaigns of many accounts; those that do not exist are left out."""
+    found = await conn.execute(_at(conn), as_wanted(conn.dialect.name, CampaignKey._fields, sorted(set(keys))))
+    return {CampaignKey(row.account_id, row.id): row for row in map(_campaign, found)}
+
+
+@prepared
+def _at(dialect: str) -> Select[Any]:
+    given = wanted_rows(dialect, CampaignKey._fields)
+    same = and_(campaigns.c.account_id == given.c.account_id, campaigns.c.id == given.c.campaign_id)
+    return select(*_CAMPAIGN).join_from(given, campaigns, same)
 
 
 async def lock(conn: AsyncConnection, account_id: str, campaign_id: str) -> CampaignRow | None:
@@ -196,6 +225,19 @@ async def setup(conn: AsyncConnection, connection_id: str, campaign_id: str, rol
     place = {"connection": connection_id, "campaign": campaign_id, "role": role}
     row = (await conn.execute(_SETUP_FOR, place)).one_or_none()
     return None if row is None else _setup(row)
+
+
+async def setups_at(conn: AsyncConnection, keys: Collection[SetupKey]) -> dict[SetupKey, SetupRow]:
+    """Return setups of many connections; those that do not exist are left out."""
+    found = await conn.execute(_setups_at(conn), as_wanted(conn.dialect.name, SetupKey._fields, sorted(set(keys))))
+    return {SetupKey(row.connection_id, row.campaign_id, row.role): row for row in map(_setup, found)}
+
+
+@prepared
+def _setups_at(dialect: str) -> Select[Any]:
+    given = wanted_rows(dialect, SetupKey._fields)
+    same = and_(*(setups.c[name] == given.c[name] for name in SetupKey._fields))
+    return select(*_SETUP).join_from(given, setups, same)
 
 
 async def setup_by_id(conn: AsyncConnection, setup_id: str) -> SetupRow | None:

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, not_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, not_, select, update
 
 from gateway.sdk.clock import Clock
 from gateway.storage.engine import AsyncConnection, among
+from gateway.storage.prepared import one_of, prepared
 from gateway.storage.tables import connections
 from gateway.storage.upsert import insert
 from gateway_schemas.connection import Category, ConnectionState, Limitation
@@ -38,6 +39,7 @@ __all__ = [
     "list_of_account",
     "note_health",
     "open_crm",
+    "open_crms",
     "open_of",
     "previous",
     "remind",
@@ -152,17 +154,25 @@ def _open(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     )
 
 
-_OPEN_CRM = select(*_COLUMNS).where(
-    connections.c.account_id == bindparam("account"),
-    connections.c.category == "crm",
-    _open(bindparam("at", type_=connections.c.expires_at.type)),
-)
+@prepared
+def _open_crms(dialect: str) -> Select[Any]:
+    return select(*_COLUMNS).where(
+        one_of(dialect, connections.c.account_id, "accounts"),
+        connections.c.category == "crm",
+        _open(bindparam("at", type_=connections.c.expires_at.type)),
+    )
+
+
+async def open_crms(conn: AsyncConnection, account_ids: Collection[str]) -> dict[str, ConnectionRow]:
+    """Return accounts' CRM connections in any state but disconnected; each has at most one."""
+    now = _now(conn)
+    found = await conn.execute(_open_crms(conn), {"accounts": list(account_ids), "at": now})
+    return {row.account_id: _as_of(_row(row), now) for row in found.mappings()}
 
 
 async def open_crm(conn: AsyncConnection, account_id: str) -> ConnectionRow | None:
     """Return the account's CRM connection in any state but disconnected; there is at most one."""
-    found = (await conn.execute(_OPEN_CRM, {"account": account_id, "at": _now(conn)})).mappings().one_or_none()
-    return None if found is None else _as_of(_row(found), _now(conn))
+    return (await open_crms(conn, [account_id])).get(account_id)
 
 
 async def active_crm(conn: AsyncConnection, account_id: str) -> ConnectionRow | None:

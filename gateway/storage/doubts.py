@@ -1,5 +1,6 @@
 """Other pushes of one e-mail at one vendor tenant, and what their steps may have done without our knowing."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -7,8 +8,11 @@ import msgspec
 from sqlalchemy import Select, Text, and_, bindparam, literal, select, text
 
 from gateway.storage.engine import AsyncConnection
-from gateway.storage.prepared import prepared
+from gateway.storage.prepared import one_of, prepared
 from gateway.storage.tables import connections, people, pushes, tasks
+
+NOT_THERE = ["waiting", "held", "refused"]
+"""``crm`` of people whose push may still begin, or be in doubt."""
 
 
 class OtherPush(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +26,24 @@ class OtherPush(msgspec.Struct, frozen=True, kw_only=True):
     person_id: str
     steps: dict[str, Any]
     due_at: datetime | None = None
+
+
+async def shared_emails(conn: AsyncConnection, email_hashes: Collection[str]) -> dict[str, set[str]]:
+    """Return who has these e-mails and is not in the CRM, in one statement: hash and ids of people.
+
+    Most e-mails have one person, who has no others; ``other_pushes`` is for those that have more.
+    """
+    found: dict[str, set[str]] = {}
+    for person, email_hash in await conn.execute(_shared(conn), {"hashes": list(email_hashes)}):
+        found.setdefault(email_hash, set()).add(person)
+    return found
+
+
+@prepared
+def _shared(dialect: str) -> Select[Any]:
+    return select(people.c.id, people.c.email_hash).where(
+        one_of(dialect, people.c.email_hash, "hashes"), people.c.crm.in_(NOT_THERE)
+    )
 
 
 async def other_pushes(conn: AsyncConnection, person_id: str, email_hash: str | None, lane: str) -> list[OtherPush]:
@@ -69,6 +91,6 @@ def _others(_dialect: str) -> Select[Any]:
         .where(
             people.c.email_hash == email_hash,
             people.c.id != person_id,
-            people.c.crm.in_(["waiting", "held", "refused"]),
+            people.c.crm.in_(NOT_THERE),
         )
     )  # fmt: skip

@@ -2,10 +2,10 @@
 
 import socket
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
     ARRAY,
@@ -31,6 +31,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from gateway.sdk.clock import Clock
 from gateway.storage.columns import Json, to_micros
+from gateway.storage.reader import Reader
 from gateway.storage.writer import Writer
 
 __all__ = [
@@ -47,6 +48,9 @@ __all__ = [
     "why_unusable",
     "writing_engine",
 ]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 BUSY_SECONDS = 5.0
 """How long a statement waits for a lock of another process before it is reported as unavailable."""
@@ -91,6 +95,7 @@ class Database:
         self.writer = Writer(writing, channel=CHANNEL if dialect == "postgresql" else None)
         self._writing = writing
         self._reading = reading
+        self._reader = Reader(reading.connect)
 
     @classmethod
     async def open(cls, url: str, clock: Clock) -> "Database":
@@ -124,6 +129,13 @@ class Database:
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Return a pooled read connection; each statement sees what is committed, and writing is refused."""
         return self._reading.connect()
+
+    async def ask(self, flow: Callable[[AsyncConnection, list[T]], Awaitable[Sequence[R]]], item: T) -> R:
+        """Return ``flow``'s answer for ``item``; what is asked of one flow at the same time is read together.
+
+        See ``reader.Reader``.
+        """
+        return await self._reader.ask(flow, item)
 
     async def close(self) -> None:
         """Commit what waits in the writer, then close every connection."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Executable, Row, and_, bindparam, exists, select, update
+from sqlalchemy import Executable, Row, Select, and_, exists, select, update
 
 from gateway.storage.columns import new_ids
 from gateway.storage.engine import AsyncConnection, among
-from gateway.storage.prepared import insert_into, prepared
+from gateway.storage.prepared import as_wanted, insert_into, prepared, wanted_rows
 from gateway.storage.tables import connections, links
 from gateway.storage.wanted import wanted
 from gateway_schemas.person import LinkedRecord
@@ -55,15 +55,18 @@ _NAMES = LinkRow.__struct_fields__
 _COLUMNS = [links.c[name] for name in _NAMES]
 
 
-_KNOWN = (
-    select(*_COLUMNS)
-    .where(
-        links.c.connection_id == bindparam("connection"),
-        links.c.email_hash == bindparam("hash"),
-        links.c.gone_at.is_(None),
-    )
-    .order_by(links.c.id.desc())
-)
+class Owner(NamedTuple):
+    """Whose records are asked for: those of an e-mail on a connection."""
+
+    connection_id: str
+    email_hash: str
+
+
+@prepared
+def _known(dialect: str) -> Select[Any]:
+    given = wanted_rows(dialect, Owner._fields)
+    same = and_(links.c.connection_id == given.c.connection_id, links.c.email_hash == given.c.email_hash)
+    return select(*_COLUMNS).join_from(given, links, same).where(links.c.gone_at.is_(None)).order_by(links.c.id.desc())
 
 
 def _row(row: Row[Any]) -> LinkRow:
@@ -120,11 +123,17 @@ async def known_for(conn: AsyncConnection, connection_id: str, email_hash: str |
     """Return the records that we know for an e-mail on a connection and that are not gone, newest first, each once."""
     if email_hash is None:
         return []
-    once: dict[RecordRef, LinkRow] = {}
-    for row in await conn.execute(_KNOWN, {"connection": connection_id, "hash": email_hash}):
+    owner = Owner(connection_id, email_hash)
+    return (await known_of(conn, [owner]))[owner]
+
+
+async def known_of(conn: AsyncConnection, owners: Collection[Owner]) -> dict[Owner, list[LinkRow]]:
+    """Return the same for many e-mails, in one statement."""
+    once: dict[Owner, dict[RecordRef, LinkRow]] = {owner: {} for owner in owners}
+    for row in await conn.execute(_known(conn), as_wanted(conn.dialect.name, Owner._fields, sorted(once))):
         link = _row(row)
-        once.setdefault(link.ref, link)
-    return list(once.values())
+        once[Owner(link.connection_id, link.email_hash or "")].setdefault(link.ref, link)
+    return {owner: list(found.values()) for owner, found in once.items()}
 
 
 async def made_lately(

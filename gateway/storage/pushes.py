@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import Executable, and_, bindparam, delete, exists, literal, select, text, update
+from sqlalchemy import Executable, Select, and_, delete, exists, literal, select, text, update
 
 from gateway.storage.connections import lane_of
 from gateway.storage.engine import AsyncConnection, among, insert
-from gateway.storage.prepared import insert_into, prepared
+from gateway.storage.prepared import as_wanted, insert_into, prepared, wanted_rows
 from gateway.storage.tables import accounts, connections, pushes, setups, tasks
 from gateway.storage.wanted import wanted
 from gateway_schemas.base import FieldValue
@@ -172,17 +172,30 @@ async def sent(conn: AsyncConnection, person_ids: Collection[str], connection_id
     }
 
 
-_GET = (
-    select(*(pushes.c[name] for name in PushRow.__struct_fields__))
-    .join_from(pushes, connections, connections.c.id == pushes.c.connection_id)
-    .where(
-        pushes.c.person_id == bindparam("person"),
-        connections.c.integration == bindparam("integration"),
-        connections.c.identity == bindparam("identity"),
+class PushKey(NamedTuple):
+    """A person and the vendor tenant that the push goes to, by whichever of the account's connections to it."""
+
+    person_id: str
+    integration: str
+    identity: str
+
+
+@prepared
+def _get(dialect: str) -> Select[Any]:
+    given = wanted_rows(dialect, PushKey._fields)
+    tenant = and_(
+        connections.c.id == pushes.c.connection_id,
+        connections.c.integration == given.c.integration,
+        connections.c.identity == given.c.identity,
     )
-    .order_by(pushes.c.frozen_at.desc())
-    .limit(1)
-)
+    return (
+        select(
+            *(pushes.c[name] for name in PushRow.__struct_fields__), connections.c.integration, connections.c.identity
+        )
+        .join_from(given, pushes, pushes.c.person_id == given.c.person_id)
+        .join(connections, tenant)
+        .order_by(pushes.c.frozen_at)
+    )
 
 
 class ToFreeze(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,11 +226,16 @@ def _freeze(dialect: str) -> Executable:
     )
 
 
-async def get(conn: AsyncConnection, person_id: str, integration: str, identity: str) -> PushRow | None:
-    """Return the push of a person to a vendor tenant, by whichever of the account's connections to it."""
-    place = {"person": person_id, "integration": integration, "identity": identity}
-    row = (await conn.execute(_GET, place)).one_or_none()
-    return None if row is None else msgspec.convert(dict(zip(PushRow.__struct_fields__, row, strict=True)), PushRow)
+async def get(conn: AsyncConnection, keys: Collection[PushKey]) -> dict[PushKey, PushRow]:
+    """Return the newest push of each person to a vendor tenant, in one statement; where there is none, nothing."""
+    names = PushRow.__struct_fields__
+    found = await conn.execute(_get(conn), as_wanted(conn.dialect.name, PushKey._fields, sorted(set(keys))))
+    return {  # the newest comes last
+        PushKey(row.person_id, row.integration, row.identity): msgspec.convert(
+            dict(zip(names, row[: len(names)], strict=True)), PushRow
+        )
+        for row in found
+    }
 
 
 async def thaw(conn: AsyncConnection, person_id: str) -> None:

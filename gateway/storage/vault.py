@@ -12,14 +12,16 @@ import hmac
 import secrets as randomness
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import LargeBinary, bindparam, delete, select, update
+from sqlalchemy import LargeBinary, Select, bindparam, delete, select, update
 
 from gateway.settings import SettingsError
 from gateway.storage.engine import AsyncConnection, Database, among
+from gateway.storage.prepared import one_of, prepared
 from gateway.storage.tables import secrets
 from gateway.storage.upsert import insert
 
@@ -38,7 +40,12 @@ def new_secret_key(key_id: str) -> str:
     return f"{key_id}:{base64.b64encode(randomness.token_bytes(32)).decode()}"
 
 
-_ALL = select(secrets.c.name, secrets.c.key_id, secrets.c.ciphertext).where(secrets.c.owner == bindparam("of"))
+_COLUMNS = (secrets.c.owner, secrets.c.name, secrets.c.key_id, secrets.c.ciphertext)
+
+
+@prepared
+def _all(dialect: str) -> Select[Any]:
+    return select(*_COLUMNS).where(one_of(dialect, secrets.c.owner, "owners"))
 
 
 class Vault:
@@ -120,8 +127,14 @@ class Vault:
 
     async def get_all(self, conn: AsyncConnection, owner: str) -> dict[str, str]:
         """Return all secrets of one owner by name."""
-        rows = await conn.execute(_ALL, {"of": owner})
-        return {name: self._open(owner, name, key_id, ciphertext).decode() for name, key_id, ciphertext in rows}
+        return (await self.get_all_of(conn, [owner]))[owner]
+
+    async def get_all_of(self, conn: AsyncConnection, owners: Collection[str]) -> dict[str, dict[str, str]]:
+        """Return all secrets of many owners, by owner and name, in one statement."""
+        found: dict[str, dict[str, str]] = {owner: {} for owner in owners}
+        for owner, name, key_id, ciphertext in await conn.execute(_all(conn), {"owners": list(found)}):
+            found[owner][name] = self._open(owner, name, key_id, ciphertext).decode()
+        return found
 
     async def delete(self, conn: AsyncConnection, owner: str, name: str | None = None) -> None:
         """Delete one secret of an owner, or all of them."""

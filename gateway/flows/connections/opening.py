@@ -4,7 +4,7 @@ A plugin sees nothing else: no database, no other account, no host that its mani
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import httpx
@@ -27,7 +27,9 @@ from gateway.storage import accounts, connections
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.running import TaskRun
+from gateway.storage.vault import Vault
 from gateway.storage.writer import Overloaded, StorageUnavailable
+from gateway_schemas.account import Account
 from gateway_schemas.manifest import Credentials, OAuth2
 
 INBOUND_SECRET = "inbound_secret"  # noqa: S105 - the names of vault entries
@@ -101,9 +103,7 @@ async def open_connection(
         Misconfigured: The integration is not installed, or a setting is missing.
     """
     integration = usable_integration(services, row.integration)
-    async with services.database.read() as conn:
-        account = await accounts.get(conn, row.account_id)
-        stored = await services.vault.get_all(conn, row.id)
+    account, stored = await services.database.ask(_stored, (services.vault, row))
     values = _form_values(stored) if given is None else dict(given.credentials)
     properties = {**row.properties, **(given.properties if given is not None else {})}
     source = _source(services, integration, row, properties, values) if given is None else given.source
@@ -298,6 +298,15 @@ def _meter(
     return LaneMeter(
         services, lane, limits, purpose=purpose, memory=run.lane_memory, seconds_left=lambda: run.seconds_left
     )
+
+
+async def _stored(
+    conn: AsyncConnection, asked: Sequence[tuple[Vault, ConnectionRow]]
+) -> list[tuple[Account | None, dict[str, str]]]:
+    """Return account and secrets of connections, in two statements; all are asked of one process's vault."""
+    of_accounts = await accounts.by_ids(conn, {row.account_id for _, row in asked})
+    secrets = await asked[0][0].get_all_of(conn, {row.id for _, row in asked})
+    return [(of_accounts.get(row.account_id), secrets[row.id]) for _, row in asked]
 
 
 def _form_values(stored: Mapping[str, str]) -> dict[str, str]:

@@ -42,8 +42,7 @@ class PushSignup:
 
     async def run(self, run: TaskRun) -> Outcome:
         """Push what can be pushed; else hold, park or refuse it with the cause."""
-        async with self._services.database.read() as conn:
-            loaded = await load(conn, run.task.args["person"])
+        loaded = await self._services.database.ask(load, run.task.args["person"])
         if loaded is None or loaded.person.crm != "waiting" or loaded.person.email is None:
             return Done()  # delivered, held, refused or erased meanwhile
         ready = _ready(loaded, run)

@@ -1,5 +1,7 @@
 """What a push needs to know, read at once, and what it sends, frozen."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from gateway.flows.campaigns.setup_checks import locality_of
@@ -7,13 +9,13 @@ from gateway.flows.people.shapes import mapping_campaign, mapping_person
 from gateway.sdk.errors import Problem
 from gateway.sdk.mapping import render
 from gateway.storage import accounts, campaigns, connections, links, people, pushes
-from gateway.storage.campaigns import CampaignRow, SetupRow
+from gateway.storage.campaigns import CampaignKey, CampaignRow, SetupKey, SetupRow
 from gateway.storage.connections import ConnectionRow, lane
-from gateway.storage.doubts import OtherPush, other_pushes
+from gateway.storage.doubts import OtherPush, other_pushes, shared_emails
 from gateway.storage.engine import AsyncConnection
-from gateway.storage.links import LinkRow
+from gateway.storage.links import LinkRow, Owner
 from gateway.storage.people import PersonRow
-from gateway.storage.pushes import Frozen, PushRow
+from gateway.storage.pushes import Frozen, PushKey, PushRow
 from gateway_schemas.account import Account
 
 
@@ -52,25 +54,61 @@ class Ready(Loaded, frozen=True, kw_only=True):
         return cls(**{name: getattr(loaded, name) for name in Loaded.__struct_fields__})
 
 
-async def load(conn: AsyncConnection, person_id: str) -> Loaded | None:
-    """Read what a push needs; ``None`` when there is no such person."""
-    person = await people.by_id(conn, person_id)
-    if person is None:
-        return None
-    row = await connections.open_crm(conn, person.account_id)
-    if row is None or row.state not in ("active", "needs_reauth") or row.identity is None:
-        return Loaded(person=person)
-    return Loaded(
-        person=person,
-        row=row,
-        setup=await campaigns.setup(conn, row.id, person.campaign_id, person.role),
-        campaign=await campaigns.get(conn, person.account_id, person.campaign_id),
-        account=await accounts.get(conn, person.account_id),
-        referrer=await people.by_id(conn, person.referrer_id) if person.referrer_id is not None else None,
-        push=await pushes.get(conn, person_id, row.integration, row.identity),
-        known=await links.known_for(conn, row.id, person.email_hash),
-        others=await other_pushes(conn, person_id, person.email_hash, lane(row)),
-    )
+async def load(conn: AsyncConnection, person_ids: Sequence[str]) -> list[Loaded | None]:
+    """Read what pushes of these people need, in the same statements for all; ``None`` where there is no such person."""
+    found = await people.by_ids(conn, person_ids)
+    rows = {
+        account: row
+        for account, row in (await connections.open_crms(conn, {one.account_id for one in found.values()})).items()
+        if row.state in ("active", "needs_reauth") and row.identity is not None
+    }
+    going = [(person, rows[person.account_id]) for person in found.values() if person.account_id in rows]
+    loaded = {person.id: Loaded(person=person) for person in found.values()}
+    loaded |= {one.person.id: one for one in await _complete(conn, going)} if going else {}
+    return [loaded.get(person_id) for person_id in person_ids]
+
+
+async def _complete(conn: AsyncConnection, going: Sequence[tuple[PersonRow, ConnectionRow]]) -> list[Loaded]:
+    """Read the rest for people whose account has a CRM."""
+    setups = await campaigns.setups_at(conn, [_setup_key(person, row) for person, row in going])
+    at = await campaigns.at(conn, [_campaign_key(person) for person, _ in going])
+    of_accounts = await accounts.by_ids(conn, {person.account_id for person, _ in going})
+    referrers = await people.by_ids(conn, {person.referrer_id for person, _ in going if person.referrer_id is not None})
+    sent = await pushes.get(conn, [_push_key(person, row) for person, row in going])
+    known = await links.known_of(conn, {owner for person, row in going if (owner := _owner(person, row)) is not None})
+    shared = await shared_emails(conn, {person.email_hash for person, _ in going if person.email_hash is not None})
+    return [
+        Loaded(
+            person=person,
+            row=row,
+            setup=setups.get(_setup_key(person, row)),
+            campaign=at.get(_campaign_key(person)),
+            account=of_accounts.get(person.account_id),
+            referrer=referrers.get(person.referrer_id) if person.referrer_id is not None else None,
+            push=sent.get(_push_key(person, row)),
+            known=known[owner] if (owner := _owner(person, row)) is not None else [],
+            others=await other_pushes(conn, person.id, person.email_hash, lane(row))
+            if person.email_hash is not None and shared.get(person.email_hash, set()) - {person.id}
+            else [],
+        )
+        for person, row in going
+    ]
+
+
+def _campaign_key(person: PersonRow) -> CampaignKey:
+    return CampaignKey(person.account_id, person.campaign_id)
+
+
+def _setup_key(person: PersonRow, row: ConnectionRow) -> SetupKey:
+    return SetupKey(row.id, person.campaign_id, person.role)
+
+
+def _push_key(person: PersonRow, row: ConnectionRow) -> PushKey:
+    return PushKey(person.id, row.integration, row.identity or "")
+
+
+def _owner(person: PersonRow, row: ConnectionRow) -> Owner | None:
+    return None if person.email_hash is None else Owner(row.id, person.email_hash)
 
 
 def freeze(ready: Ready) -> tuple[Frozen, list[Problem]]:
