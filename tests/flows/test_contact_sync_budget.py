@@ -174,7 +174,7 @@ async def test_a_crash_between_a_write_and_its_commit_writes_at_most_a_round_aga
         assert held(world, email) == one["link"]
 
 
-async def test_a_crash_after_a_page_was_read_repeats_the_page_and_loses_nobody(make_world):
+async def test_a_crash_after_pages_were_read_repeats_the_batch_and_loses_nobody(make_world):
     first = await make_world()
     fill(first, 1_100)
     sync = await begin(first)
@@ -188,6 +188,8 @@ async def test_a_crash_after_a_page_was_read_repeats_the_page_and_loses_nobody(m
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(pages, "store_page", dies)
+        patched.setattr(pages, "BATCH_CONTACTS", 1_000)
+        patched.setattr(pages, "BATCH_SECONDS", 3_600.0)
         await first.worker.drain()
     second = await make_world(sandbox=first.sandbox, host=first.host)
     second.clock.advance(timedelta(seconds=60))

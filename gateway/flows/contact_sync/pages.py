@@ -1,11 +1,13 @@
-"""Read a contact sync's pages, one task a page: people, tasks, checkpoint and progress commit together.
+"""Read a contact sync's pages, a few a task: people, tasks, checkpoint and progress of a batch commit together.
 
-A process that dies repeats at most the page that it was at, and a page that is read twice changes nothing. A sync that
-was paused or cancelled while its page was read drops the page.
+A commit costs the same for one contact as for thousands, so pages that come quickly are stored together. A process that
+dies repeats at most the batch that it was at, and a page that is read twice changes nothing. A sync that was paused or
+cancelled while its batch was read drops it.
 """
 
+import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -25,17 +27,37 @@ from gateway.storage.campaigns import CampaignRow
 from gateway.storage.checkpoints import LONGEST
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
-from gateway.storage.running import Apply, Done, Outcome, Retry, TaskRun, backoff_seconds
+from gateway.storage.running import Apply, Done, LostLease, Outcome, Retry, TaskRun, backoff_seconds
 from gateway.storage.syncs import SyncRow
 from gateway.storage.tasks import NewTask, Task, insert_tasks
 from gateway_schemas.sync import ContactPage
+
+BATCH_CONTACTS = 2_000
+"""A batch takes no further page once it has so many: bounds memory, and how long a signup waits for its commit."""
+
+BATCH_SECONDS = 1.0
+"""A batch takes no further page after so long: what a slow vendor gave is stored, and shown, page by page."""
 
 LATELY = 0.3
 """Weight of the newest page in the rate that is shown."""
 
 
+class Batch(msgspec.Struct, frozen=True):
+    """Pages that are stored together, joined.
+
+    Attributes:
+        page: All their contacts, with where the last one leads.
+        pages: How many of the vendor's pages it is.
+        ended_by: What the vendor said instead of one more page; what was read before is good.
+    """
+
+    page: ContactPage
+    pages: int = 1
+    ended_by: Exception | None = None
+
+
 class ReadPage:
-    """Reads one page of a sync, and makes the task of the next."""
+    """Reads a batch of a sync's pages, and makes the task of the next."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -56,7 +78,7 @@ class ReadPage:
         read_at = run.now()
         row = _begun(row, connection_row, integration, read_at)
         try:
-            page = await self._read(run, row, connection_row, integration)
+            batch = await self._read(run, row, connection_row, integration)
         except errors.MappingBroken as error:
             return Done(trouble.mapping_broken(row, error, run.now()))
         except errors.Rejected as error:
@@ -65,22 +87,40 @@ class ReadPage:
             return Done(trouble.needs_attention(row, "not_supported", str(error), [], run.now()))
         except Exception as error:  # noqa: BLE001 - what any other error means is decided in one place
             return await self._stopped(run, row, connection_row, error)
-        contacts = read_all(self._services, row, campaign, integration, page)
-        return Done(_applying(row, campaign, connection_row, integration, page, contacts, run, read_at))
+        contacts = read_all(self._services, row, campaign, integration, batch.page)
+        wait_seconds = await _wait(run, connection_row, batch.ended_by)
+        return Done(_applying(row, campaign, connection_row, integration, batch, contacts, run, read_at, wait_seconds))
 
-    async def _read(
-        self, run: TaskRun, row: SyncRow, connection_row: ConnectionRow, integration: Integration
-    ) -> ContactPage:
+    async def _read(self, run: TaskRun, row: SyncRow, connection_row: ConnectionRow, integration: Integration) -> Batch:
+        """Read pages until there are enough contacts for a commit, or it has taken long enough."""
         connection = await open_connection(self._services, connection_row, run=run)
-        call = integration.hooks.read_contacts(
-            connection=connection, selection=row.selection, checkpoint=row.checkpoint
-        )
-        seconds = integration.manifest.contact_sync.page_seconds
-        page: ContactPage = await integration.call(call, timeout_seconds=seconds)
-        for checkpoint in (page.checkpoint, page.resume):
-            if checkpoint is not None and len(checkpoint) > LONGEST:
-                raise ValueError(f"{integration.key}: a checkpoint of {len(checkpoint)} characters; at most {LONGEST}")
-        return page
+        began = time.monotonic()
+
+        async def read(checkpoint: str | None) -> ContactPage:
+            call = integration.hooks.read_contacts(
+                connection=connection, selection=row.selection, checkpoint=checkpoint
+            )
+            page: ContactPage = await integration.call(
+                call, timeout_seconds=integration.manifest.contact_sync.page_seconds
+            )
+            for given in (page.checkpoint, page.resume):
+                if given is not None and len(given) > LONGEST:
+                    raise ValueError(f"{integration.key}: a checkpoint of {len(given)} characters; at most {LONGEST}")
+            return page
+
+        batch = Batch(await read(row.checkpoint))
+        while (
+            batch.page.checkpoint is not None
+            and len(batch.page.contacts) < BATCH_CONTACTS
+            and time.monotonic() - began < BATCH_SECONDS
+        ):
+            try:
+                batch = _joined(batch, await read(batch.page.checkpoint))
+            except LostLease:
+                raise
+            except Exception as error:  # noqa: BLE001 - the next task begins there, and decides what it means
+                return msgspec.structs.replace(batch, ended_by=error)
+        return batch
 
     async def _stopped(self, run: TaskRun, row: SyncRow, connection_row: ConnectionRow, error: Exception) -> Outcome:
         """Try again later, and say why it waits. A vendor that fails on a page does not do so for ever."""
@@ -116,6 +156,25 @@ def read_all(
     return [reader.read(record) for record in page.contacts]
 
 
+def _joined(batch: Batch, page: ContactPage) -> Batch:
+    said = page if page.total is not None else batch.page
+    joined = msgspec.structs.replace(
+        page, contacts=batch.page.contacts + page.contacts, total=said.total, at_most=said.at_most
+    )
+    return Batch(joined, batch.pages + 1)
+
+
+async def _wait(run: TaskRun, connection_row: ConnectionRow, error: Exception | None) -> float | None:
+    """Return how long the next page has to wait after a batch that an error ended; the lane pauses if it must.
+
+    What any other error means is found out by the next task, which meets it at its first page.
+    """
+    if not isinstance(error, errors.RetryLater):
+        return None
+    outcome = await mishaps.outcome_of(run, connection_row, error)
+    return outcome.after_seconds if isinstance(outcome, Retry) else None
+
+
 def _begun(row: SyncRow, connection: ConnectionRow, integration: Integration, now: datetime) -> SyncRow:
     """Return the sync with its walk begun: over what changed where that is possible, over everything when it is due."""
     if row.walk_started_at is not None:
@@ -133,12 +192,13 @@ def _applying(
     campaign: CampaignRow,
     connection: ConnectionRow,
     integration: Integration,
-    page: ContactPage,
+    batch: Batch,
     contacts: Sequence[Contact],
     run: TaskRun,
     read_at: datetime,
+    wait_seconds: float | None,
 ) -> Apply:
-    kind = integration.manifest.contact_kind
+    page, kind = batch.page, integration.manifest.contact_kind
 
     async def apply(conn: AsyncConnection) -> None:
         now = run.now()
@@ -152,13 +212,14 @@ def _applying(
         values = counted(fresh, plan.counts) | _walked(fresh, page, len(contacts), plan.seen, now)
         if fresh.message is not None:
             values["message"] = None
-        values |= {"walk": row.walk, "changes": row.changes, "pages": row.pages + (not row.changes)}
+        values |= {"walk": row.walk, "changes": row.changes, "pages": row.pages + (0 if row.changes else batch.pages)}
         tasks: list[NewTask] = []
         if values["to_write"] > 0:
             tasks.append(write_task(fresh))
         if page.checkpoint is not None:
             values |= {"checkpoint": page.checkpoint, "walk_started_at": row.walk_started_at}
-            tasks.append(page_task(fresh))
+            due_at = None if wait_seconds is None else now + timedelta(seconds=wait_seconds)
+            tasks.append(msgspec.structs.replace(page_task(fresh), due_at=due_at))
         else:
             values |= _ended(fresh, page, connection, integration, now)
             if fresh.phase == "reading":
