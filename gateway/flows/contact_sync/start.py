@@ -48,8 +48,6 @@ from gateway_schemas.sync import (
 LINKS_WAIT = timedelta(hours=24)
 """How long a sync waits for the host's links before it completes without them."""
 
-CALL_SECONDS = 25.0
-
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """The campaign and the connection that a sync is for."""
@@ -160,8 +158,9 @@ async def _estimate(services: Services, context: Context, wanted: Wanted) -> Syn
     """Read the first page, which says how many contacts there are, and what the budget makes of it."""
     connection = await open_connection(services, context.connection, person_waits=True)
     call = context.integration.hooks.read_contacts(connection=connection, selection=wanted.selection, checkpoint=None)
+    seconds = context.integration.manifest.contact_sync.page_seconds
     first: ContactPage = await vendor_lists.noting_reauth(
-        services, context.connection, context.integration.call(call, timeout_seconds=CALL_SECONDS)
+        services, context.connection, context.integration.call(call, timeout_seconds=seconds)
     )
     total, at_most = first.total, first.at_most
     if first.checkpoint is None:
