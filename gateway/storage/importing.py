@@ -1,19 +1,17 @@
-"""Store the people of a page of contacts: known ones found, new ones inserted, whole pages at once.
-
-A page of hundreds is one statement each way, so constants stand in the statement and a row carries only what differs.
-"""
+"""Store the people of a page of contacts: known ones found, new ones inserted, whole pages at once."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, false, literal, literal_column, select, true
+from msgspec.structs import astuple
+from sqlalchemy import select
 
 from gateway.storage.columns import to_micros
-from gateway.storage.engine import AsyncConnection, among, insert
+from gateway.storage.engine import AsyncConnection, among
+from gateway.storage.many import Rows, as_json
 from gateway.storage.tables import people
-from gateway.storage.wanted import wanted
 from gateway_schemas.base import FieldValue
 from gateway_schemas.person import CrmState
 
@@ -76,30 +74,24 @@ async def known(
     return list(found.values())
 
 
-async def add(
-    conn: AsyncConnection, account_id: str, campaign_id: str, new: Sequence[NewPerson], now: datetime
-) -> set[str]:
-    """Insert referrers whose contact is linked; return the ids of those that were, others were there meanwhile."""
-    if not new:
-        return set()
-    at = literal(to_micros(now), BigInteger)
-    names = NewPerson.__struct_fields__
-    rows = [
-        (*msgspec.structs.astuple(one)[:-1], msgspec.json.encode(one.fields).decode())
-        for one in sorted(new, key=lambda one: one.email_hash)  # no deadlocks
-    ]
-    given = wanted(conn, names, rows)
-    constants: dict[str, ColumnElement[Any]] = {
-        "account_id": literal(account_id),
-        "campaign_id": literal(campaign_id),
-        "role": literal_column("'referrer'"),
-        "source": literal_column(f"'{SOURCE}'"),
-        "signed_up": false(),
-        "test": false(),
-        "crm": literal_column("'linked'"),
-        "manual": false(),
-        **dict.fromkeys(("crm_since", "signed_up_at", "created_at", "updated_at"), at),
-    }
-    chosen = select(*(given.c[name] for name in names), *constants.values()).where(true())
-    statement = insert(conn, people).from_select([*names, *constants], chosen).on_conflict_do_nothing()
-    return set((await conn.execute(statement.returning(people.c.id))).scalars())
+_CONSTANTS: dict[str, Any] = {
+    "role": "referrer", "source": SOURCE, "signed_up": False, "test": False, "crm": "linked", "manual": False,
+}  # fmt: skip
+_TIMES = ("crm_since", "signed_up_at", "created_at", "updated_at")
+_ROWS = Rows(
+    people,
+    (*NewPerson.__struct_fields__, "account_id", "campaign_id", *_CONSTANTS, *_TIMES),
+    lambda statement: statement.on_conflict_do_nothing(),
+)
+
+
+async def add(conn: AsyncConnection, account_id: str, campaign_id: str, new: Sequence[NewPerson], now: datetime) -> int:
+    """Insert referrers whose contact is linked; return how many were: fewer when others were there meanwhile."""
+    same = (account_id, campaign_id, *_CONSTANTS.values(), *([to_micros(now)] * len(_TIMES)))
+    return await _ROWS.add(
+        conn,
+        [
+            (*astuple(one)[:-1], as_json(one.fields), *same)
+            for one in sorted(new, key=lambda one: one.email_hash)  # no deadlocks, and its indexes grow in order
+        ],
+    )

@@ -5,11 +5,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Executable, Row, Select, and_, exists, select, update
+from msgspec.structs import astuple
+from sqlalchemy import Row, Select, and_, exists, null, select, update
 
-from gateway.storage.columns import new_ids
+from gateway.storage.columns import new_ids, to_micros
 from gateway.storage.engine import AsyncConnection, among
-from gateway.storage.prepared import as_wanted, insert_into, prepared, wanted_rows
+from gateway.storage.many import Rows
+from gateway.storage.prepared import as_wanted, prepared, wanted_rows
 from gateway.storage.tables import connections, links
 from gateway.storage.wanted import wanted
 from gateway_schemas.person import LinkedRecord
@@ -73,25 +75,28 @@ def _row(row: Row[Any]) -> LinkRow:
     return LinkRow(**dict(zip(_NAMES, row, strict=True)))
 
 
+def _there(statement: Any) -> Any:
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[links.c.connection_id, links.c.record_kind, links.c.record_id, links.c.person_id],
+        set_={"gone_at": null(), "url": new.url, "email_hash": new.email_hash},
+    )
+
+
+_ROWS = Rows(links, (*NewLink.__struct_fields__, "id", "created_at"), _there)
+
+
 async def add(conn: AsyncConnection, new: Sequence[NewLink], now: datetime) -> None:
     """Store links; one that is there keeps how it came about, is no longer gone, and takes a URL that was missing."""
     if not new:
         return
-    rows = [
-        {name: getattr(one, name) for name in NewLink.__struct_fields__} | {"id": link_id, "created_at": now}
-        for one, link_id in zip(new, new_ids("lnk", len(new)), strict=True)
-    ]
-    rows.sort(key=lambda row: (row["connection_id"], row["record_kind"], row["record_id"], row["person_id"]))
-    await conn.execute(_add(conn), rows)
-
-
-@prepared
-def _add(dialect: str) -> Executable:
-    statement = insert_into(dialect, links)
-    return statement.on_conflict_do_update(
-        index_elements=[links.c.connection_id, links.c.record_kind, links.c.record_id, links.c.person_id],
-        set_={"gone_at": None, "url": statement.excluded.url, "email_hash": statement.excluded.email_hash},
-    )
+    at, ids = to_micros(now), new_ids("lnk", len(new))
+    rows = {
+        # of a link that is given twice the last stays; the ids go by the list, the rows by their key: no deadlocks
+        (one.connection_id, one.record_kind, one.record_id, one.person_id): (*astuple(one), link_id, at)
+        for one, link_id in zip(new, ids, strict=True)
+    }
+    await _ROWS.add(conn, [rows[key] for key in sorted(rows)])
 
 
 async def of_people(conn: AsyncConnection, person_ids: Collection[str]) -> dict[str, list[LinkRow]]:

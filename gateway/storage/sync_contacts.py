@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 from sqlalchemy import Row, and_, bindparam, delete, func, literal, or_, select, text, update
 
-from gateway.storage.columns import UtcTime
-from gateway.storage.engine import AsyncConnection, among, insert, now_micros
+from gateway.storage.columns import UtcTime, to_micros
+from gateway.storage.engine import AsyncConnection, among, now_micros
+from gateway.storage.many import Rows
 from gateway.storage.tables import people, sync_contacts, syncs
 from gateway_schemas.sync import SyncContactState
 
@@ -76,21 +78,26 @@ async def holders(conn: AsyncConnection, sync_id: str, person_ids: Collection[st
     return {str(person): record for person, record in await conn.execute(statement)}
 
 
-async def put(conn: AsyncConnection, sync_id: str, rows: Sequence[ContactRow]) -> None:
-    """Store contacts as they stand now; ``written_at`` of those that are there stays when the new one has none."""
-    if not rows:
-        return
-    statement = insert(conn, sync_contacts).values(
-        sync_id=sync_id, **{name: bindparam(name) for name in ContactRow.__struct_fields__}
-    )
+def _there(statement: Any) -> Any:
     new = statement.excluded
     changed = {name: new[name] for name in ("person_id", "state", "reason", "walk", "to_write", "written")}
-    await conn.execute(
-        statement.on_conflict_do_update(
-            index_elements=[sync_contacts.c.sync_id, sync_contacts.c.record_id],
-            set_=changed | {"written_at": func.coalesce(new.written_at, sync_contacts.c.written_at)},
-        ),
-        [msgspec.structs.asdict(row) for row in sorted(rows, key=lambda one: one.record_id)],
+    return statement.on_conflict_do_update(
+        index_elements=[sync_contacts.c.sync_id, sync_contacts.c.record_id],
+        set_=changed | {"written_at": func.coalesce(new.written_at, sync_contacts.c.written_at)},
+    )
+
+
+_ROWS = Rows(sync_contacts, ("sync_id", *ContactRow.__struct_fields__), _there)
+
+
+async def put(conn: AsyncConnection, sync_id: str, rows: Sequence[ContactRow]) -> None:
+    """Store contacts as they stand now, each once; ``written_at`` of those that are there stays when there is none."""
+    await _ROWS.add(
+        conn,
+        [
+            (sync_id, *astuple(row)[:-1], None if row.written_at is None else to_micros(row.written_at))
+            for row in sorted(rows, key=lambda one: one.record_id)
+        ],
     )
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from gateway.storage.columns import new_ids
+from gateway.storage.columns import new_ids, to_micros
 from gateway.storage.engine import AsyncConnection, among
+from gateway.storage.many import Rows, as_json
 from gateway.storage.tables import timeline
 from gateway_schemas.person import TimelineEntry
 
-_INSERT = timeline.insert()
+_ROWS = Rows(timeline, ("id", "person_id", "account_id", "at", "kind", "text", "data"))
 
 
 class NewEntry(msgspec.Struct, frozen=True):
@@ -43,20 +44,13 @@ async def add(conn: AsyncConnection, entries: Sequence[NewEntry], now: datetime)
     """Add entries, in this order, in one statement."""
     if not entries:
         return
+    at = to_micros(now)
     rows = [
-        {
-            "id": entry_id,
-            "person_id": one.person_id,
-            "account_id": one.account_id,
-            "at": now,
-            "kind": one.kind,
-            "text": one.text,
-            "data": one.data,
-        }
+        (entry_id, one.person_id, one.account_id, at, one.kind, one.text, as_json(one.data))
         # ids of one call are in order, so that they keep the order in which things happened
         for one, entry_id in zip(entries, new_ids("tml", len(entries)), strict=True)
     ]
-    await conn.execute(_INSERT, rows)
+    await _ROWS.add(conn, rows)
 
 
 async def of_person(conn: AsyncConnection, person_id: str, limit: int = 1_000) -> list[TimelineEntry]:

@@ -322,7 +322,7 @@ async def store_page(
         plan = plan_page(sync, campaign, contacts, known, before, held_by, now, read_at)
         savepoint = await conn.begin_nested() if conn.dialect.name != "sqlite" else None
         stored = await importing.add(conn, sync.account_id, sync.campaign_id, plan.new, now)
-        if len(stored) == len(plan.new):
+        if stored == len(plan.new):
             if savepoint is not None:
                 await savepoint.commit()
             break
