@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from gateway.flows.connections.redaction import BODY_CHARACTERS, Redactor
+from gateway.flows.connections.redaction import BODY_CHARACTERS, WINDOW_BYTES, Redactor
 
 REDACTOR = Redactor(["s3cr3t-value", "short"])
 
@@ -28,6 +28,21 @@ def test_secrets_and_addresses_are_taken_out(given, shown):
 def test_a_secret_on_the_edge_of_the_cut_is_not_half_shown():
     text = "x" * (BODY_CHARACTERS - 5) + "fiona.friend@example.com" + "y" * 100
     assert "fiona" not in REDACTOR.body(text.encode())
+
+
+@pytest.mark.parametrize("hidden", ["fiona.friend@example.com", "s3cr3t-value", '"token":"fiona s3c\\" friend"'])
+def test_nothing_is_half_shown_where_the_reading_of_a_long_body_ends(hidden):
+    for place in range(WINDOW_BYTES - 50, WINDOW_BYTES + 450):
+        begin = '{"password":"' + "x" * 7_000 + '",'  # three characters when it is shown: the end of the window is near
+        text = begin + "." * (place - len(begin)) + hidden + "y" * 10_000
+        shown = REDACTOR.body(text.encode())
+        assert not any(part in shown for part in ("iona", "friend", "s3cr", "xxxx")), place
+        assert shown.endswith(f"… ({len(text)} bytes)")
+
+
+def test_a_letter_of_many_bytes_is_not_broken_where_the_reading_ends():
+    for shift in range(4):
+        assert REDACTOR.body(b"a" * shift + "😀".encode() * 5_000).startswith("a" * shift + "😀")
 
 
 def test_headers_are_never_shown_and_bytes_are_counted():

@@ -1,16 +1,21 @@
 """What a log of calls may show: no secrets, no e-mail addresses, not too much."""
 
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Iterable
 from urllib.parse import unquote
 
 import httpx
 
 BODY_CHARACTERS = 2_000
+LONGEST_ADDRESS = 400
+WINDOW_BYTES = 8_000
+"""Of a long body only so much is read: a page of contacts has hundreds of thousands, of which 2,000 are shown."""
 
+_Decoder = getincrementaldecoder("utf-8")
 _EMAIL = re.compile(r"([A-Za-z0-9_+%'-])[A-Za-z0-9._+%'-]*@(?=[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
 _SENSITIVE = r"[a-z0-9_-]*(?:token|secret|password|passwd|authorization|api_?key|app_?key|credential)[a-z0-9_-]*"
-_SECRET_JSON = re.compile(rf'("{_SENSITIVE}"\s*:\s*)("(?:[^"\\]|\\.)*"|[^,}}\]\s]+)', re.IGNORECASE)
+_SECRET_JSON = re.compile(rf'("{_SENSITIVE}"\s*:\s*)("(?:[^"\\]|\\.)*(?:"|\\?\Z)|[^,}}\]\s]+)', re.IGNORECASE)
 _SECRET_FORM = re.compile(rf"((?:^|[?&\s]){_SENSITIVE}=)[^&\s]+", re.IGNORECASE)
 
 
@@ -23,6 +28,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = sorted({secret for secret in secrets if len(secret) >= 6}, key=len, reverse=True)
+        self._longest = max([LONGEST_ADDRESS, *map(len, self._secrets)])
 
     def text(self, text: str) -> str:
         """Return ``text`` without secrets and with e-mail addresses masked to their first letter and domain."""
@@ -35,14 +41,20 @@ class Redactor:
     def body(self, content: bytes) -> str:
         """Return a body as a cut, redacted text.
 
-        Redacted before it is cut: half an address, or half a token, would no longer be recognised.
+        Redacted before it is cut: half an address, or half a token, would no longer be recognised. So of the part of a
+        long body that is read, the end is never shown: not as much of it as the longest of them has.
         """
+        whole = len(content) <= WINDOW_BYTES + self._longest
         try:
-            text = content.decode()
+            text = _Decoder().decode(content if whole else content[: WINDOW_BYTES + self._longest], final=whole)
         except UnicodeDecodeError:
             return f"<{len(content)} bytes>"
         text = self.text(text)
-        return text if len(text) <= BODY_CHARACTERS else f"{text[:BODY_CHARACTERS]}… ({len(content)} bytes)"
+        if not whole:
+            text = text[: -self._longest]
+        if whole and len(text) <= BODY_CHARACTERS:
+            return text
+        return f"{text[:BODY_CHARACTERS]}… ({len(content)} bytes)"
 
     def exchange(self, request: httpx.Request, response: httpx.Response | None, error: str | None) -> str:
         """Return what was sent and answered, headers left out: they carry the credentials."""
