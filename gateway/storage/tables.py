@@ -420,6 +420,7 @@ people = Table(
         postgresql_where=text("code is not null"),
     ),
     Index("ix_people_account", "account_id", "id"),
+    Index("ix_people_names", "account_id", "id", "first_name", "last_name"),  # a search reads these, not the rows
     Index("ix_people_referrer_id", "referrer_id"),
     Index("ix_people_email_hash", "email_hash"),
     Index("ix_people_ledger", "account_id", "accepted_at", "crm"),
