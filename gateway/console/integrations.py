@@ -9,8 +9,9 @@ from litestar.params import FromPath
 
 from gateway.console import forms
 from gateway.console.pages import AnyRequest, Desk, path_of, redirect, refuse_strangers
+from gateway.console.proof import FIELD
 from gateway.errors import PROBLEMS, Refused, invalid
-from gateway.flows.connections import browsers, disconnect, installations, oauth, steps
+from gateway.flows.connections import browsers, disconnect, installations, oauth, own_keys, steps
 from gateway.flows.connections import connect as flow
 from gateway.flows.connections.connect_steps import authorise_url, integration_of, shown, step_of
 from gateway.flows.connections.health import health_of
@@ -21,7 +22,7 @@ from gateway.sdk.errors import PluginError
 from gateway.storage import connections
 from gateway.storage.connections import ConnectionRow
 from gateway_schemas.connection import ConnectInput, Connection, Health, StepInput
-from gateway_schemas.manifest import ConnectStep, Manifest, OAuth2
+from gateway_schemas.manifest import AccountKey, ConnectStep, Manifest, OAuth2
 from gateway_schemas.problem import FieldProblem
 
 STATES = {
@@ -131,12 +132,18 @@ async def _begin(desk: Desk, key: str) -> Response[str]:
             desk.account_id,
             ConnectInput(integration=key, return_url=_return_url(desk)),
             state=browsers.state_of(proof),
+            form=await _form_token(desk),
         )
     except Refused as error:
         if error.code == "crm_already_connected":
             return desk.go("settings", "integrations", key, "switch")
         raise
     return _next(desk, shown(desk.services, started.row, state=started.state, key=started.key), proof)
+
+
+async def _form_token(desk: Desk) -> str:
+    """Return what tells one form from all others: a form that is sent twice makes one key."""
+    return (await desk.form()).get(FIELD)
 
 
 def _return_url(desk: Desk) -> str:
@@ -220,6 +227,8 @@ async def _connection_page(
         values=values or {},
         errors=errors or {},
         alert=alert,
+        has_keys=manifest is not None and isinstance(manifest.auth, AccountKey),
+        keys=await own_keys.keys_of(desk.services, row),
     )
 
 
@@ -267,8 +276,18 @@ async def reauthorise(desk: NamedDependency[Desk], connection: FromPath[str]) ->
     """Authorise a connection again; until that is done it stays as it is."""
     row = await find_row(desk, connection)
     proof = browsers.new_proof()
-    started = await flow.reauthorise(desk.services, row, _return_url(desk), state=browsers.state_of(proof))
+    started = await flow.reauthorise(
+        desk.services, row, _return_url(desk), state=browsers.state_of(proof), form=await _form_token(desk)
+    )
     return _next(desk, shown(desk.services, started.row, state=started.state or "", key=started.key), proof)
+
+
+@post("/a/{account:str}/settings/connections/{connection:str}/keys/{key:str}/revoke")
+async def revoke_key(desk: NamedDependency[Desk], connection: FromPath[str], key: FromPath[str]) -> Response[str]:
+    """Revoke one key of an automation."""
+    row = await find_row(desk, connection)
+    await own_keys.revoke(desk.services, row, key)
+    return desk.go("settings", "connections", connection, said="key_revoked")
 
 
 @post("/a/{account:str}/settings/connections/{connection:str}/approve")
@@ -402,6 +421,6 @@ def _manifest(desk: Desk, row: ConnectionRow) -> Manifest | None:
 
 
 ROUTES: list[Any] = [
-    settings, show_integrations, connect, leave, show_connection, poll_connection, submit, reauthorise, approve, claim,
-    dismiss, ask_to_disconnect, end, ask_to_switch, switch,
+    settings, show_integrations, connect, leave, show_connection, poll_connection, submit, reauthorise, revoke_key,
+    approve, claim, dismiss, ask_to_disconnect, end, ask_to_switch, switch,
 ]  # fmt: skip

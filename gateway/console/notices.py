@@ -10,6 +10,7 @@ NOTICES = {
     "saved": "Saved.",
     "saved_warnings": "Saved. Please read the notes below.",
     "removed": "Removed.",
+    "key_revoked": "Revoked. Whatever used that key cannot reach this account any more.",
     "copied": "The setups were copied.",
     "qualified": "The referral counts as qualified.",
     "reversed": "The qualification was taken back.",

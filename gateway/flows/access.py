@@ -36,6 +36,9 @@ SLIDE_EVERY = timedelta(minutes=5)
 """A session in use is prolonged at most this often."""
 
 KEY_PREFIX = "gwk_"
+PREFIX_SHOWN = 8
+"""Characters of a key by which people tell it from others; more than two hundred bits are left."""
+
 SESSION_PREFIX = "gws_"
 SESSION_SCOPES: frozenset[Scope] = frozenset({"read", "signups", "manage"})
 
@@ -138,9 +141,19 @@ async def note_use(services: Services, write: Callable[[AsyncConnection], Awaita
 # --- keys ----------------------------------------------------------------------------------------------
 
 
-def new_key(account_id: str, name: str, scopes: Iterable[str], now: datetime) -> tuple[KeyRow, Key]:
-    """Return a new key: the row to be stored, and the key with its secret as it is shown once."""
-    secret = KEY_PREFIX + secrets.token_urlsafe(32)
+def new_key(
+    account_id: str, name: str, scopes: Iterable[str], now: datetime, *, secret: str | None = None
+) -> tuple[KeyRow, Key]:
+    """Return a new key: the row to be stored, and the key with its secret as it is shown once.
+
+    Args:
+        account_id: Whose key.
+        name: What people call it.
+        scopes: What it opens.
+        now: The time.
+        secret: The key itself, where it is not to be random (``connections/own_keys.py``).
+    """
+    secret = secret or KEY_PREFIX + secrets.token_urlsafe(32)
     row = KeyRow(
         id=new_id("key"),
         account_id=account_id,
@@ -150,13 +163,14 @@ def new_key(account_id: str, name: str, scopes: Iterable[str], now: datetime) ->
         created_at=now,
         last_used_at=None,
         revoked_at=None,
+        prefix=secret[:PREFIX_SHOWN],
     )
-    return row, _shown(row, secret)
+    return row, shown(row, secret)
 
 
 async def make_key(services: Services, account_id: str, wanted: KeyInput) -> Key:
     """Make a key of an account; the answer is the only place where it can ever be read."""
-    row, shown = new_key(account_id, wanted.name, wanted.scopes, services.clock.now())
+    row, key = new_key(account_id, wanted.name, wanted.scopes, services.clock.now())
 
     async def write(conn: AsyncConnection) -> Refused | None:
         if await accounts.get(conn, account_id) is None:
@@ -167,14 +181,14 @@ async def make_key(services: Services, account_id: str, wanted: KeyInput) -> Key
     if refused := await services.database.writer.run(write):
         raise refused
     log.info("key.made", account_id=account_id, key_id=row.id, scopes=row.scopes)
-    return shown
+    return key
 
 
 async def list_keys(services: Services, account_id: str) -> list[Key]:
     """Return an account's keys without their secrets."""
     async with services.database.read() as conn:
         await existing(conn, account_id)
-        return [_shown(row) for row in await accounts.keys_of(conn, account_id)]
+        return [shown(row) for row in await accounts.keys_of(conn, account_id)]
 
 
 async def revoke_key(services: Services, account_id: str, key_id: str) -> None:
@@ -185,19 +199,26 @@ async def revoke_key(services: Services, account_id: str, key_id: str) -> None:
     """
     now = services.clock.now()
     known = await services.database.writer.run(lambda conn: accounts.revoke_key(conn, account_id, key_id, now))
-    services.memory(GrantMemory).forget_all()
+    forget_grants(services)
     if not known:
         raise not_found("key", key_id)
     log.info("key.revoked", account_id=account_id, key_id=key_id)
 
 
-def _shown(row: KeyRow, secret: str | None = None) -> Key:
+def forget_grants(services: Services) -> None:
+    """Look up anew what tokens open: something was revoked."""
+    services.memory(GrantMemory).forget_all()
+
+
+def shown(row: KeyRow, secret: str | None = None) -> Key:
+    """Return a key as people see it, without its secret unless that is given."""
     return Key(
         id=row.id,
         name=row.name,
         scopes=row.scopes,
         created_at=row.created_at,
         last_used_at=row.last_used_at,
+        prefix=row.prefix,
         key=secret,
     )
 

@@ -43,7 +43,11 @@ _ACCOUNT = [accounts.c[name] for name in Account.__struct_fields__]
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A key of one account."""
+    """A key of one account.
+
+    Attributes:
+        prefix: How it begins; null in those that an earlier version made.
+    """
 
     id: str
     account_id: str
@@ -53,6 +57,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
+    prefix: str | None = None
 
 
 class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +108,9 @@ async def list_accounts(conn: AsyncConnection, *, after: str = "", limit: int = 
 
 
 async def add_key(conn: AsyncConnection, key: KeyRow) -> None:
-    """Store a new key."""
-    await conn.execute(account_keys.insert().values(msgspec.structs.asdict(key)))
+    """Store a new key; one that is there already stays as it is."""
+    statement = insert(conn, account_keys).values(msgspec.structs.asdict(key))
+    await conn.execute(statement.on_conflict_do_nothing())
 
 
 async def keys_of(conn: AsyncConnection, account_id: str) -> list[KeyRow]:
@@ -113,9 +119,11 @@ async def keys_of(conn: AsyncConnection, account_id: str) -> list[KeyRow]:
     return [KeyRow(**row) for row in (await conn.execute(statement.order_by(account_keys.c.id))).mappings()]
 
 
-async def key_by_hash(conn: AsyncConnection, key_hash: str) -> KeyRow | None:
-    """Return the key with this hash unless it is revoked."""
-    statement = select(*_KEY).where(account_keys.c.key_hash == key_hash, account_keys.c.revoked_at.is_(None))
+async def key_by_hash(conn: AsyncConnection, key_hash: str, *, revoked: bool = False) -> KeyRow | None:
+    """Return the key with this hash; one that is revoked only if that is asked for."""
+    statement = select(*_KEY).where(account_keys.c.key_hash == key_hash)
+    if not revoked:
+        statement = statement.where(account_keys.c.revoked_at.is_(None))
     row = (await conn.execute(statement)).mappings().one_or_none()
     return None if row is None else KeyRow(**row)
 

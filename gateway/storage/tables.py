@@ -158,6 +158,7 @@ account_keys = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("last_used_at", UtcTime),
     Column("revoked_at", UtcTime),
+    Column("prefix", String(16)),  # how the key begins; null in those of before
 )
 
 console_sessions = Table(

@@ -102,6 +102,17 @@ class Vault:
             raise RuntimeError("the vault is not loaded; await vault.load(database) at start")
         return hmac.new(self._index_key, email.encode(), hashlib.sha256).hexdigest()
 
+    def derive(self, *what: str) -> str:
+        """Return 256 bits that the same words give again, and that nobody else can make, in URL-safe base 64.
+
+        Args:
+            what: What it is for, and what tells it apart; some of it random and of one use, such as a form's token.
+        """
+        if self._index_key is None:
+            raise RuntimeError("the vault is not loaded; await vault.load(database) at start")
+        said = b"derived\0" + msgspec.json.encode(what)  # no e-mail address begins so: see email_hash
+        return base64.urlsafe_b64encode(hmac.digest(self._index_key, said, "sha256")).decode().rstrip("=")
+
     async def put(self, conn: AsyncConnection, owner: str, name: str, value: str | bytes, now: datetime) -> None:
         """Store a secret of ``owner`` (the id of its row), replacing the one of that name."""
         row = self._row(owner, name, value, now)

@@ -51,6 +51,7 @@ class Key(Output, frozen=True, kw_only=True):
 
     Attributes:
         scopes: Scopes of the gateway, or the key of an integration whose routes it may call.
+        prefix: How it begins, to tell keys apart; null in keys that an earlier version made.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Key(Output, frozen=True, kw_only=True):
     scopes: list[str]
     created_at: datetime
     last_used_at: datetime | None = None
+    prefix: str | None = None
     key: str | None = None
 
 

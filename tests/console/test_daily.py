@@ -1,9 +1,12 @@
 """Users, activity, deliveries, syncs and endpoints in the console, over the whole world in one process."""
 
+import asyncio
+import re
+
 import pytest
 
 from ..flows.conftest import HOST_KEY, World, make_world  # noqa: TID252 - folders of tests are no packages
-from .browsing import Browser
+from .browsing import Browser, Page
 
 __all__ = ["make_world"]  # the fixture of the flow tests
 
@@ -247,6 +250,109 @@ async def test_the_key_of_an_automation_is_shown_once_and_opens_the_account(worl
     assert key not in again.answer.text
     asked = await world.api.get("/v1/apps/zapier/me", headers={"authorization": f"Bearer {key}"})
     assert asked.status_code not in (401, 403)
+
+
+def key_on(page):
+    return page.answer.text.partition('<pre id="key">')[2].partition("<")[0]
+
+
+async def opens(world, key):
+    asked = await world.api.get("/v1/apps/zapier/me", headers={"authorization": f"Bearer {key}"})
+    return asked.status_code not in (401, 403)
+
+
+async def connect_zapier(browser):
+    """Return the page from which Zapier was connected, and the one that came of it."""
+    page = await browser.go("/console/a/acme/settings/integrations")
+    form = next(one for one in page.forms if one.action.endswith("/zapier/connect"))
+    return form, await browser.send(form, "Connect")
+
+
+async def keys(world):
+    return [one for one in await world.call("GET", "/v1/accounts/acme/keys") if one["scopes"] == ["zapier"]]
+
+
+async def details(world, browser):
+    found = (await world.call("GET", "/v1/accounts/acme/connections"))["data"]
+    mine = next(one["id"] for one in found if one["integration"] == "zapier")
+    return await browser.go(f"/console/a/acme/settings/connections/{mine}")
+
+
+async def test_a_double_click_on_connect_shows_the_key_that_the_first_click_made(world, browser):
+    form, first = await connect_zapier(browser)
+    second = await browser.send(form, "Connect")
+    assert key_on(second) == key_on(first) != ""
+    assert len(await keys(world)) == 1
+    assert await opens(world, key_on(second))
+    _, other = await connect_zapier_again(world, browser)
+    third = await browser.send(*other, "Make another key")
+    assert len(await keys(world)) == 2
+    assert key_on(third) != key_on(first)
+
+
+async def connect_zapier_again(world, browser):
+    """Press *Make another key* twice, as a double click does."""
+    form = (await details(world, browser)).form("Make another key")
+    one, two = await browser.send(form, "Make another key"), await browser.send(form, "Make another key")
+    assert key_on(one) == key_on(two) != ""
+    return one, (form,)
+
+
+async def test_two_clicks_at_once_on_connect_make_one_key(world, browser):
+    page = await browser.go("/console/a/acme/settings/integrations")
+    form = next(one for one in page.forms if one.action.endswith("/zapier/connect"))
+    said = {"sec-fetch-site": "same-origin", "sec-fetch-dest": "document"}
+    answers = await asyncio.gather(
+        *(browser.client.post(form.action, data=dict(form.fields), headers=said) for _ in range(3))
+    )
+    shown = {key_on(Page(answer)) for answer in answers}
+    assert len(shown) == 1
+    assert await opens(world, shown.pop())
+    assert len(await keys(world)) == 1
+
+
+async def test_the_keys_of_an_automation_are_listed_and_revoked_one_by_one(world, browser):
+    _, page = await connect_zapier(browser)
+    used = key_on(page)
+    assert await opens(world, used)
+    unseen = key_on((await connect_zapier_again(world, browser))[0])
+    await world.call("POST", "/v1/accounts/acme/keys", {"name": "the shop's", "scopes": ["read"]})
+    page = await details(world, browser)
+    assert f"{used[:8]}…" in page.text
+    assert f"{unseen[:8]}…" in page.text
+    assert page.text.count("never") == 1
+    assert "the shop's" not in page.text
+    assert used not in page.answer.text
+    second = (await keys(world))[1]["id"]
+    row = next(one for one in page.forms if f"/keys/{second}/revoke" in one.action)
+    page = await browser.send(row, "Revoke")
+    assert "Revoked." in page.text
+    assert not await opens(world, unseen)
+    assert await opens(world, used)
+    assert unseen[:8] not in page.text
+    page = await browser.send(row, "Revoke", expect=404)
+
+
+async def test_a_key_of_another_kind_is_not_revoked_by_the_page_of_an_automation(world, browser):
+    await connect_zapier(browser)
+    shop = await world.call("POST", "/v1/accounts/acme/keys", {"name": "shop", "scopes": ["read"]})
+    form = (await details(world, browser)).form("Revoke")
+    form.action = re.sub("/keys/[^/]+/", f"/keys/{shop['id']}/", form.action)
+    await browser.send(form, "Revoke", expect=404)
+    assert shop["id"] in [one["id"] for one in await world.call("GET", "/v1/accounts/acme/keys")]
+
+
+async def test_a_form_that_is_sent_again_when_its_key_was_revoked_makes_another_one(world, browser):
+    form, page = await connect_zapier(browser)
+    first = key_on(page)
+    (key,) = await keys(world)
+    connection = (await world.call("GET", "/v1/accounts/acme/connections"))["data"][0]["id"]
+    await world.call("DELETE", f"/v1/connections/{connection}")
+    page = await browser.send(form, "Connect")  # the back button
+    assert key_on(page) not in ("", first)
+    assert await opens(world, key_on(page))
+    assert not await opens(world, first)
+    assert key["prefix"] == first[:8]
 
 
 # --- endpoints ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.app import as_openapi, create_app, create_worker, open_services
 from gateway.errors import Refused
+from gateway.flows.connections import steps
 from gateway.flows.connections.host import AccountHost
 from gateway.flows.notify import fan_out
 from gateway.flows.notify.pace import Pace
@@ -102,6 +103,18 @@ async def test_connecting_makes_one_key_shows_it_once_and_disconnecting_revokes_
     refused = await listen(gateway, shown["key"], expect=401)
     assert refused["code"] == "unauthenticated"
     assert await gateway.call("GET", "/v1/accounts/acme/keys") == []
+
+
+async def test_a_connection_that_was_begun_and_not_ended_is_ended_by_asking_again(gateway, monkeypatch):
+    async def die(*_):
+        raise RuntimeError("the process died")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "complete", die)
+        await gateway.begin(integration="relay", expect=500)
+    again = await gateway.begin(integration="relay", expect=200)
+    assert again["state"] == "active"
+    await listen(gateway, again["key"]["key"])
 
 
 async def test_a_key_that_is_revoked_alone_stops_and_the_connection_stays(gateway, key):

@@ -85,6 +85,8 @@ async def complete_in(
     fresh = await connections.get(conn, row.id)
     if fresh is None or fresh.state not in OPEN_STATES:
         return wrong_state(fresh or row, "It was disconnected meanwhile; connect again")
+    if done.step is None and fresh.state == "active":
+        return fresh  # nothing was to be done but to begin, and another call was faster
     if fresh.step != done.step:
         return wrong_state(fresh, "This step is done already, or is not to be done now")
     following = None if fresh.activated_at is not None else _after(integration, done.step)

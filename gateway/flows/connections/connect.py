@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from gateway.errors import Refused, not_found
-from gateway.flows.access import new_key
+from gateway.flows.connections import own_keys
 from gateway.flows.connections.connect_steps import (
     AUTHORISATION_LIFE,
     EVENT_OF_STATE,
@@ -221,7 +221,12 @@ async def _go_on(
 
 
 async def reauthorise(
-    services: Services, row: ConnectionRow, return_url: str | None = None, *, state: str | None = None
+    services: Services,
+    row: ConnectionRow,
+    return_url: str | None = None,
+    *,
+    state: str | None = None,
+    form: str | None = None,
 ) -> Started:
     """Begin to authorise a connection again; it stays in its state until that is done.
 
@@ -233,6 +238,7 @@ async def reauthorise(
         row: The connection.
         return_url: Where to go afterwards.
         state: As of ``start``.
+        form: As of ``own_keys.prepare``.
 
     Raises:
         Refused: ``wrong_state`` unless it is active or needs re-authorisation.
@@ -250,7 +256,7 @@ async def reauthorise(
         begun = await authorise_again(conn, integration, fresh, carried, return_url, now)
         if not isinstance(integration.manifest.auth, AccountKey):
             return begun
-        stored, shown = new_key(fresh.account_id, integration.manifest.name, [integration.key], now)
+        stored, shown = await own_keys.prepare(services, conn, fresh.account_id, integration, form, now)
         await accounts.add_key(conn, stored)
         return msgspec.structs.replace(begun, key=shown)
 

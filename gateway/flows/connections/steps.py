@@ -5,7 +5,7 @@ import re
 import msgspec
 
 from gateway.errors import Refused, invalid
-from gateway.flows.access import new_key
+from gateway.flows.connections import own_keys
 from gateway.flows.connections.activation import Completed, complete
 from gateway.flows.connections.client_tokens import ClientTokens
 from gateway.flows.connections.connect import Started, start
@@ -16,6 +16,7 @@ from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.auth import TokenSource
 from gateway.sdk.errors import ReauthRequired
+from gateway.storage import accounts
 from gateway.storage.columns import new_id
 from gateway.storage.connections import ConnectionRow
 from gateway_schemas.connection import ConnectInput, StepInput, VendorAccount
@@ -26,22 +27,38 @@ VERIFY_SECONDS = 25.0
 LONGEST_VALUE = 4_000
 
 
-async def begin(services: Services, account_id: str, wanted: ConnectInput, *, state: str | None = None) -> Started:
+async def begin(
+    services: Services, account_id: str, wanted: ConnectInput, *, state: str | None = None, form: str | None = None
+) -> Started:
     """Begin to connect; an integration without connect steps is connected at once. Errors as of ``connect.start``.
 
     Where the manifest says so, a key of the account is made with it; the answer is the only place where it can be read.
+    What a call began and did not end, another one ends.
+
+    Args:
+        services: The process's services.
+        account_id: Whose connection.
+        wanted: Which integration, and where to go afterwards.
+        state: As of ``connect.start``.
+        form: As of ``own_keys.prepare``: a form that is sent again is answered with the key that it made.
     """
     started = await start(services, account_id, wanted, state=state)
     integration = integration_of(services, wanted.integration)
-    if not started.created or integration.manifest.connect_steps:
+    if integration.manifest.connect_steps:
         return started
+    if started.row.state == "active":
+        again = await own_keys.shown_again(services, account_id, integration, form)
+        return msgspec.structs.replace(started, key=again)
     verified = await verify(services, integration, started.row, "", Given())
     stored = shown = None
     if isinstance(integration.manifest.auth, AccountKey):
-        name, now = integration.manifest.name, services.clock.now()
-        stored, shown = new_key(account_id, name, [integration.key], now)
+        async with services.database.read() as conn:
+            stored, shown = await own_keys.prepare(services, conn, account_id, integration, form, services.clock.now())
     row = await complete(services, integration, started.row, Completed(step=None, verified=verified, key=stored))
-    return Started(row=row, created=True, key=shown)
+    if stored is not None:
+        async with services.database.read() as conn:  # another call may have been faster, with a key of its own
+            shown = shown if await accounts.key_by_hash(conn, stored.key_hash) is not None else None
+    return Started(row=row, created=started.created, key=shown)
 
 
 async def submit(services: Services, row: ConnectionRow, key: str, given: StepInput) -> ConnectionRow:
