@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
-from litestar import Litestar
+from litestar import Litestar, Request, get
 
 from gateway.cli.serve import server
 
@@ -35,3 +36,38 @@ async def test_the_head_of_a_request_is_bounded(port):
     finally:
         writer.close()
     assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+NEAR, FAR, CALLER = "127.0.0.1", "10.0.0.9", "203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "forwarded", "seen"),
+    [
+        (None, NEAR, CALLER, CALLER),
+        (None, "::1", CALLER, CALLER),
+        (None, FAR, CALLER, FAR),  # whoever reaches us directly says nothing about itself
+        (None, NEAR, f"198.51.100.1, {CALLER}", CALLER),  # what the caller wrote stands before what the proxy added
+        (FAR, FAR, CALLER, CALLER),
+        ("10.0.0.0/8", FAR, f"198.51.100.1, {CALLER}, 10.0.0.4", CALLER),
+        (FAR, NEAR, CALLER, NEAR),
+        (None, NEAR, None, NEAR),
+    ],
+)
+async def test_whose_word_on_addresses_is_taken(monkeypatch, trusted, peer, forwarded, seen):
+    """``docs/operations.md``, *Behind a proxy*."""
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    if trusted is not None:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+
+    @get("/", sync_to_thread=False)
+    def who(request: Request) -> str:
+        return f"{request.client.host} {request.url.scheme}"
+
+    config = server(Litestar([who], openapi_config=None, logging_config=None), host="127.0.0.1", port=0).config
+    config.load()
+    transport = httpx.ASGITransport(config.loaded_app, client=(peer, 1))
+    headers = {} if forwarded is None else {"x-forwarded-for": forwarded, "x-forwarded-proto": "https"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
+        answer = await client.get("/", headers=headers)
+    assert answer.text.split()[0] == seen
