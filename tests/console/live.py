@@ -4,7 +4,7 @@ import asyncio
 import base64
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,12 @@ CRMS = {"pipedrive": pipedrive, "servicetitan": servicetitan}
 
 @asynccontextmanager
 async def live(
-    folder: Path, crm: str = "pipedrive", *, clock: Clock | None = None, with_worker: bool = True
+    folder: Path,
+    crm: str = "pipedrive",
+    *,
+    clock: Clock | None = None,
+    with_worker: bool = True,
+    more: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Live]:
     """Start everything; the embedding site is another origin *and* another site (``localhost``, not ``127.0.0.1``)."""
     async with AsyncExitStack() as stack:
@@ -151,7 +156,7 @@ async def live(
         if not (folder / "gateway.db").exists():
             await migrate.upgrade(settings.database_url)
         services = await stack.enter_async_context(
-            open_services(settings, environ=environ, integrations=discover(), clock=clock)
+            open_services(settings, environ={**environ, **(more or {})}, integrations=discover(), clock=clock)
         )
         if crm == "servicetitan":  # as the operator does in the vendor's portal, for all customers at once
             address = f"{url}/v1/inbound/servicetitan/{app_token(services, 'servicetitan')}"

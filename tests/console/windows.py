@@ -66,7 +66,7 @@ class Window:
         )
         found = await self.page.evaluate(f"axe.run(document, {options})")
         serious = [
-            f"{one['id']}: {one['help']} {[node['html'][:160] for node in one['nodes'][:3]]}"
+            f"{one['id']}: {[(node['html'][:160], node['failureSummary']) for node in one['nodes'][:3]]}"
             for one in found["violations"]
             if one["impact"] in SERIOUS
         ]
