@@ -96,14 +96,12 @@ async def open_services(
         await migrate.check(database)
         vault = Vault(settings.secret_keys)
         await vault.load(database)
+        vendors = vendor_transport or VendorTransport()
         guard = webhook_transport or GuardedTransport(allow_local=settings.allow_local_targets)
         headers = {"user-agent": f"referral-gateway/{__version__}"}
         async with (
             httpx.AsyncClient(
-                transport=vendor_transport or VendorTransport(),
-                timeout=VENDOR_TIMEOUT,
-                headers=headers,
-                trust_env=False,
+                transport=vendors, timeout=VENDOR_TIMEOUT, headers=headers, trust_env=False
             ) as vendor_http,
             httpx.AsyncClient(
                 transport=guard, timeout=ENDPOINT_TIMEOUT, headers=headers, trust_env=False
@@ -115,6 +113,7 @@ async def open_services(
                 integrations=(integrations or discover()).configure(environ),
                 vault=vault,
                 clock=clock,
+                vendor_transport=vendors,
                 vendor_http=vendor_http,
                 webhook_http=webhook_http,
                 host_for=AccountHost,

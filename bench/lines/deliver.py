@@ -6,7 +6,7 @@ the gateway's worker awaits, with as many at once; it keeps nothing, checks noth
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import httpx
 import msgspec
@@ -15,6 +15,7 @@ from bench.lines import Setting
 from bench.measuring import Figure, Run, in_turns, of_runs, timed
 from bench.world import CAMPAIGN, World, a_signup, free_port, host_of, seed, serving_vendor
 from gateway.app import create_worker, open_services
+from gateway.flows.connections.transport import VendorTransport
 from gateway.flows.services import Services
 from gateway.flows.signups import signup
 
@@ -31,14 +32,13 @@ async def measure(setting: Setting) -> list[Figure]:
     for kind in setting.databases.kinds:
         world = await seed(await setting.databases.new(kind), free_port(), tenants=setting.size(120, 3))
         with serving_vendor(world.vendor_port):
-            calls: list[httpx.Request] = []
-            async with open_services(world.settings, environ=world.environ) as services:
+            noting = Noting(VendorTransport())
+            async with open_services(world.settings, environ=world.environ, vendor_transport=noting) as services:
                 accept = await timed(lambda: _accept(services, world))  # noqa: B023 - called within the loop
                 client = services.vendor_http
-                client.event_hooks = {"request": [_noting(calls)]}
+                noting.calls = []
                 await _deliver(services, 1)
-                client.event_hooks = {}
-                made = calls_of_one(calls)
+                made, noting.calls = calls_of_one(noting.calls), None
                 atonce = services.settings.workers
 
                 async def ours(services: Services = services) -> Run:
@@ -79,11 +79,22 @@ async def measure(setting: Setting) -> list[Figure]:
     return figures
 
 
-def _noting(calls: list[httpx.Request]) -> Callable[[httpx.Request], object]:
-    async def note(request: httpx.Request) -> None:
-        calls.append(request)
+class Noting(httpx.AsyncBaseTransport):
+    """Passes requests on, and notes them in ``calls`` where it is a list."""
 
-    return note
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self.calls: list[httpx.Request] | None = None
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Note a request, and send it."""
+        if self.calls is not None:
+            self.calls.append(request)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
 
 
 def calls_of_one(calls: Sequence[httpx.Request]) -> list[httpx.Request]:

@@ -23,8 +23,8 @@ class Services:
     """One per process; made by ``gateway.app`` and handed to flows, API, console and worker.
 
     Attributes:
-        vendor_http: Client for vendors; its transport reaches the network (or a sandbox in tests). Hosts are checked
-            per connection.
+        vendor_transport: How vendors are reached: the network, or a sandbox in tests. Connections check hosts.
+        vendor_http: Client over it for calls that are no connection's, such as those for tokens.
         webhook_http: Client for endpoints, behind the SSRF guard.
         host_for: Makes what a plugin may ask of us (``flows/connections/host.py``); handed in, since all flows
             stand behind it.
@@ -35,6 +35,7 @@ class Services:
     integrations: Registry
     vault: Vault
     clock: Clock
+    vendor_transport: httpx.AsyncBaseTransport
     vendor_http: httpx.AsyncClient
     webhook_http: httpx.AsyncClient
     host_for: Callable[["Services", ConnectionRow], Host]

@@ -372,13 +372,15 @@ async def toy(database: Database) -> Any:
             )
 
     await database.writer.run(write)
-    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500))) as nobody:
+    unreachable = httpx.MockTransport(lambda _: httpx.Response(500))
+    async with httpx.AsyncClient(transport=unreachable) as nobody:
         services = Services(
             settings=settings,
             database=database,
             integrations=Registry([Integration("toy", ToyPlugin(crm))]),
             vault=vault,
             clock=database.clock,
+            vendor_transport=unreachable,
             vendor_http=nobody,
             webhook_http=nobody,
             host_for=AccountHost,

@@ -80,15 +80,15 @@ class Out:
         self.database = database
         self.clock = database.clock
         self.receiver = receiver
-        client = httpx.AsyncClient(
-            transport=httpx.MockTransport(receiver), headers={"user-agent": "referral-gateway/test"}
-        )
+        transport = httpx.MockTransport(receiver)
+        client = httpx.AsyncClient(transport=transport, headers={"user-agent": "referral-gateway/test"})
         self.services = Services(
             settings=Settings(),
             database=database,
             integrations=integrations,
             vault=vault,
             clock=database.clock,
+            vendor_transport=transport,
             vendor_http=client,
             webhook_http=client,
             host_for=lambda services, row: None,

@@ -177,13 +177,14 @@ async def test_nothing_is_sent_once_the_tasks_lease_ran_out(gateway, row):
 async def test_a_call_may_be_given_longer_than_others(gateway, row, monkeypatch):
     opened = await open_connection(gateway.services, row)
     allowed = []
-    send = gateway.services.vendor_http.send
+    transport = gateway.services.vendor_transport
+    send = transport.handle_async_request
 
-    async def noting(request, **more):
+    async def noting(request):
         allowed.append(request.extensions["timeout"]["read"])
-        return await send(request, **more)
+        return await send(request)
 
-    monkeypatch.setattr(gateway.services.vendor_http, "send", noting)
+    monkeypatch.setattr(transport, "handle_async_request", noting)
     await opened.http.get("/x")
     await opened.http.get("/export", read_seconds=110)
     assert allowed == [20, 110]

@@ -6,6 +6,7 @@ A plugin sees nothing else: no database, no other account, no host that its mani
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import httpx
 import msgspec
@@ -37,6 +38,9 @@ INBOUND_TOKEN = "inbound_token"  # noqa: S105
 
 NOTE_EVERY = timedelta(seconds=30)
 """A connection's health is written at most this often."""
+
+Origin = tuple[str, str, int]
+"""Scheme, host and port of a URL."""
 
 Wrap = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 
@@ -109,7 +113,9 @@ async def open_connection(
     source = _source(services, integration, row, properties, values) if given is None else given.source
     redactor = Redactor([*stored.values(), *values.values(), *_token_values(stored)])
     lease_left = None if run is None else lambda: run.seconds_left
-    transport: httpx.AsyncBaseTransport = GuardedTransport(services.vendor_http, integration, properties, lease_left)
+    transport: httpx.AsyncBaseTransport = GuardedTransport(
+        services.vendor_transport, integration, properties, lease_left
+    )
     http = VendorHttp(
         httpx.AsyncClient(
             transport=transport if transport_wrap is None else transport_wrap(transport),
@@ -153,10 +159,10 @@ async def inbound_url(services: Services, row: ConnectionRow) -> str:
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """Passes requests to the vendor's hosts on to the shared client, and refuses all others.
+    """Passes requests to the vendor's hosts on to the shared transport, and refuses all others.
 
     Args:
-        client: The process's client for vendors; its connections are shared.
+        inner: The process's transport for vendors; its connections are shared, and stay open when a client is closed.
         integration: Its manifest and settings name the hosts.
         properties: The connection's; ``api_domain`` is a host too, and may change while the connection is open.
         lease_left: Seconds for which the task that calls still owns its lane; ``None``: no task calls.
@@ -164,16 +170,16 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        inner: httpx.AsyncBaseTransport,
         integration: Integration,
         properties: Mapping[str, str],
         lease_left: Callable[[], float] | None = None,
     ) -> None:
         self._lease_left = lease_left
-        self._client = client
+        self._inner = inner
         self._integration = integration
         self._properties = properties
-        self._configured = {_origin(url) for url in configured_urls(integration)}
+        self._domain: tuple[str, Origin] | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request on.
@@ -189,7 +195,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             )
         if self._lease_left is not None and self._lease_left() <= 0:
             raise RetryLater("the lease of the lane ran out; nothing was sent", after_seconds=1, lane_wide=False)
-        return await self._client.send(request, stream=True, follow_redirects=False)
+        return await self._inner.handle_async_request(request)
 
     def _allows(self, url: httpx.URL) -> bool:
         origin = _origin(url)
@@ -197,16 +203,27 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             return False
         if origin in self._configured:
             return True
-        domain = self._properties.get("api_domain")
-        if domain is not None and origin == _origin(httpx.URL(domain)):
+        if origin == self._api_origin():
             return True
         if origin[0] != "https" or origin[2] != 443:
             return False
         hosts = self._integration.manifest.allowed_hosts
         return any(url.host.endswith(one) if one.startswith(".") else url.host == one for one in hosts)
 
+    @cached_property
+    def _configured(self) -> set[Origin]:
+        return {_origin(url) for url in configured_urls(self._integration)}
 
-def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    def _api_origin(self) -> Origin | None:
+        domain = self._properties.get("api_domain")
+        if domain is None:
+            return None
+        if self._domain is None or self._domain[0] != domain:
+            self._domain = domain, _origin(httpx.URL(domain))
+        return self._domain[1]
+
+
+def _origin(url: httpx.URL) -> Origin:
     return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
