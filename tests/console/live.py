@@ -24,6 +24,7 @@ from gateway_pipedrive.sandbox import create_sandbox as pipedrive_sandbox
 from gateway_servicetitan.sandbox import create_sandbox as servicetitan_sandbox
 
 from .browsing import HOST_KEY
+from .counting import Statements
 
 WANTED = "GATEWAY_REQUIRE_BROWSER"
 """Set to 1, a missing browser fails the tests instead of skipping them."""
@@ -52,6 +53,7 @@ class Live:
         self.crm_url = crm_url
         self.site_url = site_url
         self.framed = ""
+        self.statements = Statements()
         self.api = httpx.AsyncClient(
             base_url=url, headers={"authorization": f"Bearer {HOST_KEY}"}, timeout=30, trust_env=False
         )
@@ -165,8 +167,10 @@ async def live(
         await stack.enter_async_context(serving(sandbox.app, crm_port, **QUIET))
         await stack.enter_async_context(serving(host.app, host_port, **QUIET))
         worker = create_worker(services) if with_worker else None
-        await stack.enter_async_context(serving(create_app(services, worker=worker), gateway_port, **QUIET))
         world = Live(services, sandbox, host, url, crm_url, site_url)
+        app = world.statements.around(create_app(services, worker=worker))
+        await world.statements.listen(services.database)
+        await stack.enter_async_context(serving(app, gateway_port, **QUIET))
 
         @get("/", media_type="text/html", sync_to_thread=False)
         def embedding() -> Response[str]:
