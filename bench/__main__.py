@@ -24,7 +24,7 @@ from gateway.cli import logs
 @click.option("--database", "kinds", multiple=True, type=click.Choice(["sqlite", "postgresql"]), help="Default: both.")
 @click.option("--pairs", default=5, show_default=True, type=click.IntRange(1), help="Runs of each of two that compare.")
 @click.option(
-    "--scale", default=1.0, show_default=True, type=click.FloatRange(0, 1), help="Of the full sizes; 0: a trial."
+    "--scale", default=1.0, show_default=True, type=click.FloatRange(0, 10), help="Of the full sizes; 0: a trial."
 )
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures there too.")
 def main(only: tuple[str, ...], kinds: tuple[str, ...], pairs: int, scale: float, json_path: Path | None) -> None:

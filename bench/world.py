@@ -189,9 +189,9 @@ async def _copied(services: Services, world: World, connection_id: str) -> World
 
 
 @contextmanager
-def serving_vendor(port: int, seconds: float = 0.0) -> Iterator[None]:
+def serving_vendor(port: int, seconds: float = 0.0, contacts: int = 0) -> Iterator[None]:
     """Serve the vendor of ``bench/vendor.py`` beside us."""
-    with _process([sys.executable, "-m", "bench.vendor", str(port), str(seconds)], {}) as process:
+    with _process([sys.executable, "-m", "bench.vendor", str(port), str(seconds), str(contacts)], {}) as process:
         wait_for(port, process)
         yield
 

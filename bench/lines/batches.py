@@ -35,7 +35,7 @@ async def measure(setting: Setting) -> list[Figure]:
             for body in bodies:
                 await signup.submit(services, world.accounts[0], CAMPAIGN, body)
             ours = time.perf_counter() - began
-        rows = _rows_since(world, rows_before)
+        rows = rows_since(world, rows_before)
         empty = setting.folder / f"empty-{number}.db"
         await migrate.upgrade(f"sqlite:///{empty}")
         bare = executemany(str(empty), rows, lists)
@@ -61,7 +61,8 @@ def _last_rows(world: World) -> dict[str, int]:
         }
 
 
-def _rows_since(world: World, last: dict[str, int]) -> dict[str, list[tuple[Any, ...]]]:
+def rows_since(world: World, last: dict[str, int]) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of these tables behind these places (``rowid``), by table."""
     with _open(world) as connection:
         found = {
             name: connection.execute(f"SELECT * FROM {name} WHERE rowid > ? ORDER BY rowid", [rowid]).fetchall()
