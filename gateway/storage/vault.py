@@ -7,7 +7,6 @@ answers 0, remove the old key.
 
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets as randomness
 from collections.abc import Collection, Iterable, Sequence
@@ -100,7 +99,7 @@ class Vault:
         """
         if self._index_key is None:
             raise RuntimeError("the vault is not loaded; await vault.load(database) at start")
-        return hmac.new(self._index_key, email.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self._index_key, email.encode(), "sha256").hex()
 
     def derive(self, *what: str) -> str:
         """Return 256 bits that the same words give again, and that nobody else can make, in URL-safe base 64.

@@ -125,7 +125,11 @@ def note_record(note: Note) -> Record:
 
 def primary(entries: Sequence[ContactEntry] | None) -> str | None:
     """Return the primary e-mail address or number, else the first, else nothing."""
-    filled = [entry for entry in entries or [] if entry.value]
+    if not entries:
+        return None
+    if len(entries) == 1:  # nearly always, and asked for each contact of a sync
+        return entries[0].value or None
+    filled = [entry for entry in entries if entry.value]
     chosen = next((entry for entry in filled if entry.primary), filled[0] if filled else None)
     return chosen.value if chosen else None
 
