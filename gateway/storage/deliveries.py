@@ -12,7 +12,7 @@ from sqlalchemy import Update, bindparam, delete, select, update
 
 from gateway.storage import endpoints as endpoint_rows
 from gateway.storage.columns import new_id
-from gateway.storage.endpoints import EndpointRow, lane_of, park_cause
+from gateway.storage.endpoints import EndpointRow, park_cause
 from gateway.storage.engine import AsyncConnection, among
 from gateway.storage.events import EventRow
 from gateway.storage.tables import deliveries, endpoints, events
@@ -25,11 +25,12 @@ PRIORITY, REPLAY_PRIORITY = 1, 3
 
 
 class NewDelivery(msgspec.Struct, frozen=True):
-    """An event that one endpoint is to receive."""
+    """An event that one endpoint is to receive, by its lane."""
 
     endpoint_id: str
     event_id: str
     account_id: str
+    lane: str
 
 
 class DeliveryRow(msgspec.Struct, frozen=True):
@@ -64,15 +65,13 @@ _WORK = (
 )
 
 
-def task_for(
-    delivery_id: str, task_id: str, endpoint_id: str, account_id: str, *, attempts: int, priority: int
-) -> NewTask:
+def task_for(delivery_id: str, task_id: str, lane: str, account_id: str, *, attempts: int, priority: int) -> NewTask:
     """Return the task that carries a delivery."""
     return NewTask(
         id=task_id,
         kind=KIND,
         args={"delivery": delivery_id},
-        lane=lane_of(endpoint_id),
+        lane=lane,
         account_id=account_id,
         priority=priority,
         max_attempts=attempts,
@@ -100,8 +99,8 @@ async def add(
     statement = insert(conn, deliveries).on_conflict_do_nothing(index_elements=["endpoint_id", "event_id"])
     stored = set((await conn.execute(statement.returning(deliveries.c.id), rows)).scalars())
     made = [
-        task_for(row["id"], row["task_id"], row["endpoint_id"], row["account_id"], attempts=attempts, priority=priority)
-        for row in rows
+        task_for(row["id"], row["task_id"], one.lane, one.account_id, attempts=attempts, priority=priority)
+        for row, one in zip(rows, new, strict=True)
         if row["id"] in stored
     ]
     await insert_tasks(conn, made, now)
@@ -137,8 +136,9 @@ async def mark(
 
 async def park_waiting(conn: AsyncConnection, endpoint_id: str, error: str) -> None:
     """Keep what waits for an endpoint until it is enabled again."""
-    await park_available(conn, park_cause(endpoint_id), error, lane=lane_of(endpoint_id), kind=KIND)
-    await conn.execute(_of(endpoint_id, "waiting").values(state="parked", error=error))
+    parked = _of(endpoint_id, "waiting").values(state="parked", error=error)
+    task_ids = list((await conn.execute(parked.returning(deliveries.c.task_id))).scalars())
+    await park_available(conn, park_cause(endpoint_id), error, kind=KIND, ids=task_ids)
 
 
 async def unpark(conn: AsyncConnection, endpoint_id: str) -> None:
@@ -153,8 +153,7 @@ async def release(conn: AsyncConnection, endpoint_id: str, limit: int) -> int:
 
 async def cancel_waiting(conn: AsyncConnection, endpoint_id: str, reason: str, now: datetime) -> None:
     """Give up what waits or is parked for an endpoint."""
-    await cancel_tasks(conn, reason, lane=lane_of(endpoint_id), kind=KIND)
-    await conn.execute(_of(endpoint_id, "waiting", "parked").values(state="cancelled", error=reason, finished_at=now))
+    await cancel_waiting_of(conn, [endpoint_id], reason, now)
 
 
 async def cancel_waiting_of(conn: AsyncConnection, endpoint_ids: Collection[str], reason: str, now: datetime) -> None:

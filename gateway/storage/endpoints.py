@@ -1,5 +1,6 @@
 """Endpoints: URLs that receive events. A subscription of an automation is an endpoint that its connection owns."""
 
+import hashlib
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Literal
@@ -49,9 +50,19 @@ NAMES = EndpointRow.__struct_fields__
 COLUMNS = [endpoints.c[name] for name in NAMES]
 
 
-def lane_of(endpoint_id: str) -> str:
-    """Return the lane of an endpoint's deliveries."""
-    return f"endpoint:{endpoint_id}"
+def lane_of(endpoint: EndpointRow) -> str:
+    """Return the lane of an endpoint's deliveries.
+
+    A subscription's is that of its URL, which others may have subscribed too: a URL is called at its integration's pace
+    (``Manifest.deliveries_per_second``), and the one owner of a lane is who can count its calls.
+    """
+    return _lane(endpoint.id, endpoint.connection_id, endpoint.url)
+
+
+def _lane(endpoint_id: str, connection_id: str | None, url: str) -> str:
+    if connection_id is None:
+        return f"endpoint:{endpoint_id}"
+    return f"url:{hashlib.sha256(url.encode()).hexdigest()}"
 
 
 def park_cause(endpoint_id: str) -> str:
@@ -65,6 +76,13 @@ def park_cause(endpoint_id: str) -> str:
 async def get(conn: AsyncConnection, endpoint_id: str) -> EndpointRow | None:
     """Return one endpoint; a removed one is not there."""
     return next(iter(await _all(conn, endpoints.c.id == endpoint_id)), None)
+
+
+async def lanes_of(conn: AsyncConnection, endpoint_ids: Collection[str]) -> dict[str, str]:
+    """Return the lane of each endpoint, removed ones too."""
+    columns = (endpoints.c.id, endpoints.c.connection_id, endpoints.c.url)
+    rows = await conn.execute(select(*columns).where(among(conn, endpoints.c.id, endpoint_ids)))
+    return {row.id: _lane(row.id, row.connection_id, row.url) for row in rows}
 
 
 async def list_endpoints(

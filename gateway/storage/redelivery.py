@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import ColumnElement, and_, func, select, update
 
+from gateway.storage import endpoints as endpoint_rows
 from gateway.storage.deliveries import COLUMNS, REPLAY_PRIORITY, DeliveryRow, task_for
 from gateway.storage.engine import AsyncConnection, among, now_micros
 from gateway.storage.tables import deliveries, endpoints, tasks
@@ -85,10 +86,13 @@ async def send_again(conn: AsyncConnection, ids: Collection[str], now: datetime,
     )
     touch(conn, set(restarted.scalars()))
     pruned = [row for row in again if row.task_id not in states]
+    lanes = await endpoint_rows.lanes_of(conn, {row.endpoint_id for row in pruned}) if pruned else {}
     await insert_tasks(
         conn,
         [
-            task_for(row.id, row.task_id, row.endpoint_id, row.account_id, attempts=attempts, priority=REPLAY_PRIORITY)
+            task_for(
+                row.id, row.task_id, lanes[row.endpoint_id], row.account_id, attempts=attempts, priority=REPLAY_PRIORITY
+            )
             for row in pruned
         ],
         now,

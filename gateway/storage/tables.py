@@ -36,7 +36,9 @@ metadata = MetaData(
 lanes = Table(
     "lanes",
     metadata,
-    Column("id", String(200), primary_key=True),  # vendor:{integration}:{identity} | endpoint:{id} | internal
+    Column(
+        "id", String(200), primary_key=True
+    ),  # vendor:{integration}:{identity} | endpoint:{id} | url:{sha256} | internal
     Column("owner", String(64)),  # process that runs this lane's tasks; null = free
     Column("epoch", BigInteger, nullable=False, server_default="0"),  # grows with each change of owner
     Column("lease_until", UtcTime),

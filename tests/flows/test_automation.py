@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from gateway.app import as_openapi, create_app, create_worker, open_services
 from gateway.errors import Refused
@@ -15,6 +16,7 @@ from gateway.flows.notify import fan_out
 from gateway.flows.notify.pace import Pace
 from gateway.plugins import Integration, Registry
 from gateway.storage import connections
+from gateway.storage.tables import tasks
 from gateway_schemas.manifest import ConnectStep
 
 from . import toy_automation
@@ -77,10 +79,10 @@ async def listen(gateway, key, url=HOOK, expect=201, **more):
     return await gateway.call("POST", "/v1/apps/relay/listen", {"url": url, **more}, key=key, expect=expect)
 
 
-async def signup(gateway, email="fiona@example.com", **more):
+async def signup(gateway, email="fiona@example.com", account="acme", **more):
     person = {"email": email, "first_name": email.partition("@")[0].title(), "last_name": "Friend"}
     body = {"role": "referred", "person": person, **more}
-    answer = await gateway.call("POST", "/v1/accounts/acme/campaigns/spring/signups", body, expect=202)
+    answer = await gateway.call("POST", f"/v1/accounts/{account}/campaigns/spring/signups", body, expect=202)
     return answer["results"][0]
 
 
@@ -289,15 +291,78 @@ async def test_no_url_is_called_faster_than_its_integration_allows(gateway, key,
     assert all(later - earlier >= timedelta(seconds=1) for earlier, later in zip(granted, granted[3:], strict=False))
 
 
+async def lanes_of_deliveries(gateway):
+    async with gateway.services.database.read() as conn:
+        return set((await conn.execute(select(tasks.c.lane).where(tasks.c.kind == "deliver"))).scalars())
+
+
+async def test_one_url_of_two_accounts_has_one_lane_and_one_pace(gateway, key, room):
+    """So whichever process owns it sees every call of that URL."""
+    await gateway.account("bravo")
+    other = (await gateway.begin("bravo", integration="relay"))["key"]["key"]
+    body = {"name": "Spring", "state": "live", "link_template": "https://refer.example/{code}"}
+    await gateway.call("PUT", "/v1/accounts/bravo/campaigns/spring", body)
+    await listen(gateway, key)
+    await listen(gateway, other)
+    await listen(gateway, other, url="https://hooks.relay.test/elsewhere")
+    for account in ("acme", "bravo"):
+        for number in range(4):
+            await signup(gateway, f"friend{number}@example.com", account=account)
+    granted = granted_times(gateway.services)
+    for _ in range(12):
+        await gateway.worker.drain()
+        if len(room.requests) == 12:
+            break
+        gateway.clock.advance(timedelta(seconds=1.1))
+    assert len(await lanes_of_deliveries(gateway)) == 2
+    assert (len(room.bodies("/a")), len(room.bodies("/elsewhere"))) == (8, 4)
+    times = sorted(at for at, url in zip(granted, granted.urls, strict=True) if url == HOOK)
+    assert all(later - earlier >= timedelta(seconds=1) for earlier, later in zip(times, times[3:], strict=False))
+
+
+async def test_a_subscription_that_is_disabled_takes_nothing_from_another_one_of_its_url(gateway, key, room):
+    made = [await listen(gateway, key), await listen(gateway, key, campaign="spring")]
+    room.answers += [(500, {}), (500, {})]
+    await signup(gateway)
+    await gateway.worker.drain()
+    assert len(room.requests) == 2
+    await gateway.call("PATCH", f"/v1/endpoints/{made[0]['id']}", {"disabled": True})
+    gateway.clock.advance(timedelta(minutes=1))
+    await gateway.worker.drain()
+    states = {one["target"]: one["state"] for one in (await gateway.call("GET", "/v1/deliveries"))["data"]}
+    assert states == {made[0]["id"]: "parked", made[1]["id"]: "delivered"}
+    await gateway.call("POST", f"/v1/endpoints/{made[0]['id']}/enable", {})
+    await gateway.worker.drain()
+    gateway.clock.advance(timedelta(seconds=2))
+    await gateway.worker.drain()
+    assert len(room.requests) == 4
+    room.answers += [(500, {}), (500, {})]
+    await signup(gateway, "greta@example.com")
+    await gateway.worker.drain()
+    await gateway.call("DELETE", f"/v1/endpoints/{made[0]['id']}")
+    gateway.clock.advance(timedelta(minutes=1))
+    await gateway.worker.drain()
+    assert len(room.requests) == 7
+
+
+class Granted(list):
+    """Times at which URLs were called, and which."""
+
+    def __init__(self):
+        super().__init__()
+        self.urls = []
+
+
 def granted_times(services):
     """Note when URLs are called from now on; the machine may be slow, the window is exact."""
-    pace, times = services.memory(Pace), []
+    pace, times = services.memory(Pace), Granted()
     ask = pace.wait_seconds
 
     def noting(url, per_second, now):
         wait = ask(url, per_second, now)
         if wait == 0:
             times.append(now)
+            times.urls.append(url)
         return wait
 
     pace.wait_seconds = noting

@@ -36,7 +36,7 @@ class Rows:
         return event_id
 
     async def deliver(self, endpoint: str, *ids: str, account: str = "acme") -> int:
-        new = [NewDelivery(endpoint, event_id, account) for event_id in ids]
+        new = [NewDelivery(endpoint, event_id, account, f"endpoint:{endpoint}") for event_id in ids]
         return await self.write(deliveries.add, new, self.clock.now(), attempts=10)
 
     async def page(self, **narrowed):

@@ -122,7 +122,9 @@ async def deliver(
     for endpoint, event in pairs:
         newest[endpoint.id] = max(newest.get(endpoint.id, 0), placed[event.id])
     await endpoints.note_positions(conn, newest)
-    new = [NewDelivery(endpoint.id, event.id, event.account_id) for endpoint, event in pairs]
+    new = [
+        NewDelivery(endpoint.id, event.id, event.account_id, endpoints.lane_of(endpoint)) for endpoint, event in pairs
+    ]
     return await deliveries.add(conn, new, now, attempts=ATTEMPTS, priority=priority)
 
 

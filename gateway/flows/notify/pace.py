@@ -11,7 +11,7 @@ REMEMBERED = 10_000
 class Pace:
     """When each URL was called lately, by this process.
 
-    The lane of an endpoint has one owner, so the window of a subscription's URL is exact.
+    All subscriptions of a URL have one lane, and that has one owner, so the window is exact however many processes run.
     """
 
     def __init__(self) -> None:

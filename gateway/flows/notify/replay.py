@@ -73,7 +73,7 @@ class Resume:
 async def resume(conn: AsyncConnection, endpoint: EndpointRow, replay_from: int | None, now: datetime) -> None:
     """Let an endpoint that was just enabled have what was parked for it, and what it missed since a position."""
     await deliveries.unpark(conn, endpoint.id)
-    await lanes.unhold(conn, endpoints.lane_of(endpoint.id))  # a pause that it asked for before no longer counts
+    await lanes.unhold(conn, endpoints.lane_of(endpoint))  # a pause that it asked for before no longer counts
     until = await events.newest_position(conn)
     await insert_tasks(conn, [resume_task(endpoint.id, replay_from, until)], now)
 
