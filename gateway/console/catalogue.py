@@ -19,6 +19,7 @@ from babel.messages.pofile import write_po
 
 from gateway.console import activity, campaigns, integrations, people, syncs, texts
 from gateway.console.notices import NOTICES
+from gateway.console.sentences import in_folder, in_source
 from gateway.errors import PROBLEMS
 from gateway.flows.signups.held import HELD_MESSAGES
 from gateway.plugins import GROUP
@@ -28,6 +29,15 @@ from gateway_schemas.manifest import Manifest
 HERE = Path(__file__).parent
 METHODS = [("templates/**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]
 KEYWORDS: dict[str, Any] = {"_": None, "say": None, "ngettext": (1, 2)}
+THINGS = (
+    "account", "campaign", "connection", "contact sync", "delivery", "endpoint", "integration", "person", "reward"
+)  # fmt: skip
+"""What "There is no … here" may name on a page."""
+
+TOOLS = ("catalogue.py", "sentences.py", "composed.py")
+SILENT = ("sandbox", "sandbox.py", "testing", "tests", "settings.py")
+"""Of a plugin: what speaks to developers and operators."""
+
 SPOKEN = frozenset(
     {"label", "why", "title", "summary", "description", "message", "help", "value_ready", "no_write_back"}
 )
@@ -42,6 +52,11 @@ def console_texts() -> Catalog:
         catalogue.add(message, locations=[(f"gateway/console/{name}", 0)])
     for text in _words():
         catalogue.add(text)
+    for place, without in (("flows", ()), ("console", TOOLS)):
+        for name, text in in_folder(HERE.parent / place, without=without):
+            catalogue.add(text, locations=[(f"gateway/{place}/{name}", 0)])
+    for text in in_source((HERE.parent / "errors.py").read_text(encoding="utf-8")):
+        catalogue.add(text)
     return catalogue
 
 
@@ -53,16 +68,19 @@ def _words() -> Iterator[str]:
         yield from plain.values()
     yield from (label for _, label in campaigns.ROLES)
     yield from syncs.STEPS
+    yield from THINGS
     yield from (source.label for source in SOURCES.values())
     for kind in PROBLEMS.values():
         yield from (kind.title, kind.advice)
 
 
-def plugin_texts(manifest: Manifest) -> Catalog:
-    """Return what people read of a manifest."""
+def plugin_texts(manifest: Manifest, folder: Path) -> Catalog:
+    """Return what people read of a manifest, and of what the plugin says when something is refused."""
     catalogue = _new(manifest.key)
     for text in _spoken(msgspec.to_builtins(manifest)):
         catalogue.add(text)
+    for name, text in in_folder(folder, without=SILENT):
+        catalogue.add(text, locations=[(name, 0)])
     return catalogue
 
 
@@ -98,7 +116,9 @@ def files() -> dict[Path, str]:
         path = import_module(point.module.partition(".")[0]).__file__
         manifest = getattr(import_module(f"{point.module.partition('.')[0]}.manifest"), "MANIFEST", None)
         if path is not None and isinstance(manifest, Manifest):
-            found[Path(path).parent / "locales" / f"{point.name}.pot"] = as_text(plugin_texts(manifest))
+            found[Path(path).parent / "locales" / f"{point.name}.pot"] = as_text(
+                plugin_texts(manifest, Path(path).parent)
+            )
     return found
 
 

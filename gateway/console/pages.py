@@ -212,7 +212,8 @@ async def find_desk(request: AnyRequest, services: Services) -> Desk:
         account = await accounts.get_account(services, account_id)
     else:
         Desk(request, services, visitor, None, Texts()).require_operator()
-    return Desk(request, services, visitor, account, Texts.of(account))
+    texts = _scope(request)[_TEXTS] = Texts.of(account)
+    return Desk(request, services, visitor, account, texts)
 
 
 class Unproven(Exception):
@@ -289,6 +290,7 @@ def problem_page(services: Services) -> Callable[[AnyRequest, Exception], Respon
             services.settings,
             "problem.html",
             status=refused.kind.status,
+            texts=_scope(request).get(_TEXTS),
             headers=headers,
             title=refused.kind.title,
             detail=refused.detail,
@@ -306,6 +308,8 @@ def problem_page(services: Services) -> Callable[[AnyRequest, Exception], Respon
 
 
 _TYPED = "console.typed"
+_TEXTS = "console.texts"
+"""How the account of the page reads, once it is known that the visitor may see it."""
 
 
 async def _keep_typed(request: AnyRequest, services: Services) -> None:

@@ -16,6 +16,7 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_currency, format_decimal
 
+from gateway.console.composed import Composed, translate
 from gateway.plugins import GROUP
 from gateway_schemas.account import Account
 from gateway_schemas.base import Money
@@ -45,9 +46,20 @@ class Texts:
         return cls() if account is None else cls(account.locale, account.timezone)
 
     def say(self, text: str, **values: object) -> str:
-        """Return a text in the account's language, with values for its ``%(name)s``."""
-        found = self._own.gettext(text) if text else ""
-        return found % values if values else found
+        """Return a text in the account's language, with values for its ``%(name)s``.
+
+        A text that flows or plugins composed with values is found by its words; see ``composed``.
+        """
+        if values:
+            return self._own.gettext(text) % values
+        return self._composed(text, DOMAIN) if text else ""
+
+    def _composed(self, text: str, first: str) -> str:
+        if self.language == "en" and type(self._own) is NullTranslations:
+            return text  # as nearly all pages are
+        keys = (first, DOMAIN, *_plugins())
+        places = ((key, HERE if key == DOMAIN else _plugin_folder(key)) for key in dict.fromkeys(keys))
+        return translate(text, [_sentences(key, folder, str(self.locale)) for key, folder in places if folder])
 
     def count(self, one: str, many: str, number: int, **values: object) -> str:
         """Return a text that depends on a number (``%(n)s``)."""
@@ -55,10 +67,7 @@ class Texts:
 
     def of_plugin(self, key: str, text: str | None) -> str:
         """Return a text of an integration's manifest, by the plugin's own catalogue."""
-        if not text:
-            return ""
-        folder = _plugin_folder(key)
-        return text if folder is None else _catalogue(key, folder, str(self.locale)).gettext(text)
+        return self._composed(text, key) if text else ""
 
     def when(self, at: datetime, length: str = "medium") -> str:
         """Return a time in the account's time zone."""
@@ -97,6 +106,16 @@ def _locale(name: str) -> Locale:
 def _catalogue(domain: str, folder: Path, locale: str) -> NullTranslations | GNUTranslations:
     names = [locale, locale.partition("_")[0]]
     return translation(domain, folder, names, fallback=True)
+
+
+@lru_cache(maxsize=256)
+def _sentences(domain: str, folder: Path, locale: str) -> Composed:
+    return Composed(_catalogue(domain, folder, locale))
+
+
+@lru_cache(maxsize=1)
+def _plugins() -> tuple[str, ...]:
+    return tuple(sorted(point.name for point in entry_points(group=GROUP)))
 
 
 @lru_cache(maxsize=64)

@@ -152,7 +152,10 @@ async def _decide(
         words = (reason or "").strip() or None
         new = msgspec.structs.replace(row, state=verb, held_reason=None, reason=words or f"{verb} {by}", updated_at=now)
         await rewards.change(conn, [new])
-        text = f"Reward {verb}{': ' + words if words else ' ' + by}."
+        if words:
+            text = f"Reward cancelled: {words}." if verb == "cancelled" else f"Reward issued: {words}."
+        else:
+            text = f"Reward cancelled {by}." if verb == "cancelled" else f"Reward issued {by}."
         await timeline.add(
             conn, [NewEntry(row.referred_id, account_id, f"reward.{verb}", text, {"reward": row.id})], now
         )

@@ -179,9 +179,13 @@ async def write_totals(conn: AsyncConnection, concerned: Sequence[PersonRow], no
 
 def entry_of(sale: SaleRow, verb: str) -> NewEntry:
     """Return what the timeline says of a sale."""
-    what = "Refund" if sale.amount < 0 else "Sale"
-    where = "read in the CRM" if sale.origin == "crm" else f"with reference {sale.external_reference}"
-    text = f"{what} of {abs(sale.amount)} {sale.currency} {verb}, {where}."
+    amount = f"{abs(sale.amount)} {sale.currency}"
+    where = "read in the CRM" if sale.origin == "crm" else f"with the reference {sale.external_reference}"
+    # whole sentences, as translators need them
+    if verb == "recorded":
+        text = f"Refund of {amount} recorded, {where}." if sale.amount < 0 else f"Sale of {amount} recorded, {where}."
+    else:
+        text = f"Refund of {amount} updated, {where}." if sale.amount < 0 else f"Sale of {amount} updated, {where}."
     return NewEntry(sale.person_id, sale.account_id, f"sale.{verb}", text, {"sale": sale.id})
 
 
