@@ -14,14 +14,16 @@ from .browsing import Browser
 from .conftest import opened
 from .translating import translate
 
+FILES = catalogue.files()
 
-@pytest.mark.parametrize("path", catalogue.files(), ids=lambda path: path.name)
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_committed_catalogue_holds_every_text(path: Path):
-    assert path.read_text() == catalogue.files()[path], "run: python -m gateway.console.catalogue"
+    assert path.read_text() == FILES[path], "run: python -m gateway.console.catalogue"
 
 
 def test_texts_of_the_manifest_are_in_the_plugins_catalogue():
-    written = next(text for path, text in catalogue.files().items() if path.name == "pipedrive.pot")
+    written = next(text for path, text in FILES.items() if path.name == "pipedrive.pot")
     assert '"Contact and deal"' in written
     assert "Review the permissions, then click Allow and Install." in written
 
