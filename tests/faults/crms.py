@@ -3,6 +3,7 @@
 A second CRM needs the methods of ``Crm`` and a line in ``CRMS``; nothing else here names a vendor.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, Protocol
@@ -160,6 +161,29 @@ class Pipedrive(Sandboxed):
 
     def buy(self, record: Record) -> None:
         self.sandbox.convert_lead(record.id, company_id=self._companies[record.account].id)
+
+    # --- contacts, for a sync ---
+
+    def add_contacts(self, account: str, number: int) -> None:
+        """Put contacts into an account's company, as many as that; nobody is told."""
+        company = self._companies[account]
+        kept, self.sandbox.state.subscriptions = self.sandbox.state.subscriptions, {}
+        for one in range(number):
+            self.sandbox.add_person(f"Contact {one}", f"c{one}@many.example", company_id=company.id)
+        self.sandbox.state.subscriptions = kept
+
+    def contacts(self, account: str) -> dict[str, dict[str, Any]]:
+        """Return what an account's contacts with an address hold, by id: ``email``, and each custom field."""
+        return {
+            str(one.id): {"email": one.emails[0]["value"].lower(), **one.custom_fields}
+            for one in self._companies[account].persons.values()
+            if not one.is_deleted and one.emails
+        }
+
+    def contact_writes(self, field: str) -> Counter[str]:
+        """Return how often each contact was given a value of a field by a call that was done, by id."""
+        done = [one for one in self.sandbox.requests(method="PATCH", body_contains=field) if one.status < 300]
+        return Counter(one.path.rpartition("/")[2] for one in done if "/persons/" in one.path)
 
 
 class ServiceTitan(Sandboxed):

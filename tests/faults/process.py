@@ -6,6 +6,7 @@ nothing else differs from ``gateway serve``. With ``GATEWAY_FAULTS_TIMES`` unset
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gateway import cli
 from gateway.app import create_worker
 from gateway.cli import serve
 from gateway.flows import mishaps
+from gateway.flows.contact_sync import pages, writing
 from gateway.plugins import Integration
 from gateway.storage import running
 from gateway.webhooks import schedule
@@ -32,6 +34,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
         feed: How often feeds of changes are read (Pipedrive: 300, with healthy webhooks 900).
         redelivery: Factor for the waits between deliveries of an event (1 as shipped: 5 s, 5 min, 30 min …).
         retry: Factor for the back-off of a task (1 as shipped: 10 s, 30 s, 90 s …).
+        contacts: Contacts of a page, of a batch of pages, and of a round of writes (as shipped: 500, 2,000, 500).
     """
 
     lease: float = 10.0
@@ -39,6 +42,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     feed: int | None = None
     redelivery: float = 1.0
     retry: float = 1.0
+    contacts: int | None = None
 
 
 def shorten(times: Times) -> None:
@@ -49,6 +53,9 @@ def shorten(times: Times) -> None:
     backoff = running.backoff_seconds
     shorter = lambda tries: backoff(tries) * times.retry  # noqa: E731
     running.backoff_seconds = mishaps.backoff_seconds = shorter  # type: ignore[assignment]
+    if times.contacts is not None:
+        import_module("gateway_pipedrive.wire").PAGE = times.contacts  # type: ignore[attr-defined]
+        pages.BATCH_CONTACTS = writing.ROUND = times.contacts
     real = Integration.__init__
 
     def init(self: Integration, *args: Any, **kwargs: Any) -> None:
