@@ -32,7 +32,7 @@ from gateway_schemas.sync import ContactSelection, SyncMapping, WriteBack
 
 ACCOUNT, CAMPAIGN = "acme-0", "spring"
 UNLIMITED = RateBudget(burst_calls=10_000_000, burst_seconds=1, daily=None, concurrency=4)
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.25
 MAPPING = {"first_name": "first_name", "last_name": "last_name", "emails": "email", "phones": "phone"}
 WRITES = [WriteBack(source="person.link", field=LINK), WriteBack(source="person.referral_count", field=COUNT)]
 FIELDS = [
