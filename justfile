@@ -10,8 +10,8 @@ check: lint test
 test *args:
     uv run pytest -n auto {{ args }}
 
-# everything that breaks processes: the runs under load, then one signup at each of its points; takes hours
-faults *args: (faults-runs args) faults-points
+# everything that breaks processes: the runs under load, a sync, then one signup at each of its points; takes hours
+faults *args: (faults-runs args) faults-syncs faults-points
 
 # kill processes under load, 10,000 signups and 100 kills on each database, or `--signups 60 --kills 6 --accounts 4`
 faults-runs *args:
@@ -20,6 +20,11 @@ faults-runs *args:
     uv run python -m tests.faults.run --database postgresql --out faults-report {{ args }}
     uv run python -m tests.faults.run --crm servicetitan --database sqlite --signups 1000 --kills 50 --out faults-report
     uv run python -m tests.faults.run --crm servicetitan --database postgresql --signups 1000 --kills 50 --out faults-report
+
+# kill processes while contacts are synced, 5,000 of them and 40 kills on each database, or `--contacts 400 --kills 6`
+faults-syncs *args:
+    uv run python -m tests.faults.sync_run --database sqlite {{ args }}
+    uv run python -m tests.faults.sync_run --database postgresql {{ args }}
 
 # kill one signup at each of its points, on each database, and all else of tests/faults
 faults-points:
