@@ -38,10 +38,11 @@ async def begin(
     """Connect an integration: answers with what has to happen next (201), or with the connection that is open (200).
 
     An automation may be connected at once: `key` of that answer is the account key to take there, shown this once.
+    A console session gets no `url`: what a person begins in the console belongs to their browser.
     """
     caller.require(account, "manage")
     started = await steps.begin(services, account, data)
-    answer = shown(services, started.row, state=started.state, key=started.key)
+    answer = shown(services, started.row, state=_told(caller, started.state), key=started.key)
     return Response(answer, status_code=201 if started.created else 200)
 
 
@@ -120,7 +121,7 @@ async def reauthorise(
     """Authorise a connection again: answers with where to go, or the form to fill in; until then it stays as it is."""
     row = await _row(caller, services, connection, "manage")
     started = await connect.reauthorise(services, row, data.return_url if data is not None else None)
-    return shown(services, started.row, state=started.state or "", key=started.key)
+    return shown(services, started.row, state=_told(caller, started.state) or "", key=started.key)
 
 
 @delete("/v1/connections/{connection:str}", status_code=200, tags=TAGS)
@@ -130,6 +131,11 @@ async def end(
     """Disconnect, or cancel what is not connected yet; the receipt says what is left to do at the vendor."""
     row = await _row(caller, services, connection, "manage")
     return await disconnect.disconnect(services, row)
+
+
+def _told(caller: Caller, state: str | None) -> str | None:
+    """Return the state of an authorisation, unless a session asks: its page binds it to a browser, this cannot."""
+    return None if caller.kind == "session" else state
 
 
 async def _row(

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from gateway.flows import access
 from gateway.sdk.clock import Clock
 from gateway.storage import connections
 from gateway.storage.tables import connections as connections_table
@@ -250,6 +251,22 @@ async def test_neither_code_nor_tokens_are_stored_in_the_clear(gateway):
     row = (await rows(gateway, connections_table))[0]
     assert "access-token" not in str(dict(row))
     assert "refresh-token" not in str(dict(row))
+
+
+async def test_a_session_gets_no_address_of_an_authorisation_by_the_api(gateway):
+    """What a person of an account begins belongs to their browser; by the API it would go to anybody's."""
+    link = (await gateway.call("POST", "/v1/accounts/acme/sessions"))["url"].partition("?link=")[2]
+    token = (await access.open_session(gateway.services, link)).token
+    body = {"integration": "toy"}
+    for expect in (201, 200):
+        begun = await gateway.call("POST", "/v1/accounts/acme/connections", body, key=token, expect=expect)
+        assert (begun["next_step"]["kind"], begun["next_step"]["url"]) == ("redirect", None)
+    connection = begun["id"]
+    started = await gateway.begin(expect=200)
+    assert (await gateway.back(started)).status_code == 200
+    again = await gateway.call("POST", f"/v1/connections/{connection}/reauthorise", key=token)
+    assert again["next_step"]["url"] is None
+    assert (await gateway.call("POST", f"/v1/connections/{connection}/reauthorise"))["next_step"]["url"]
 
 
 async def test_an_integration_without_oauth_has_no_callback(gateway):
