@@ -101,9 +101,17 @@ async def ask(
     return await two.world.api.request(method, url, data=fields, headers=headers)
 
 
-def beside(ids: dict[str, str]) -> dict[str, str]:
-    """Fields of forms and addresses that name things."""
-    return {**ids, "from": ids["campaign"], "installation": "ins_theirs", "action": "save", "decision": "qualify"}
+BUTTONS = {
+    "/console/a/{account}/people/{person}/qualification": {"decision": "qualify"},
+    "/console/a/{account}/rewards/{reward}": {"decision": "issued"},
+}
+"""What the buttons of forms say that do nothing without."""
+
+
+def beside(ids: dict[str, str], place: Place) -> dict[str, str]:
+    """Fields of forms and addresses that name things, and the button."""
+    named = {**ids, "from": ids["campaign"], "installation": "ins_theirs", "action": "save"}
+    return named | BUTTONS.get(place.path, {})
 
 
 def of_theirs(rows: dict[str, list[str]], two: Two) -> dict[str, list[str]]:
@@ -142,7 +150,7 @@ async def without_a_session_nothing_is_shown_or_done(two: Two) -> list[Any]:
     for place in places(two):
         for method in METHODS:
             for who, cookie in strangers.items():
-                answer = await ask(two, method, place.url(two.theirs), cookie=cookie, **beside(two.theirs))
+                answer = await ask(two, method, place.url(two.theirs), cookie=cookie, **beside(two.theirs, place))
                 expected = {401} if method in place.methods - {"OPTIONS"} else {204, 401, 404, 405}
                 if answer.status_code not in expected or leaks(two, answer):
                     wrong.append((method, place.path, who, answer.status_code, leaks(two, answer)))
@@ -155,7 +163,7 @@ async def another_accounts_things_are_not_there(two: Two) -> list[Any]:
         for ids in [*mixed(two, place), *([two.mine] if place.is_operators else [])]:
             for method in METHODS:
                 url = place.url(ids)
-                answer = await ask(two, method, url, session=two.keys["session"], **beside(two.mine))
+                answer = await ask(two, method, url, session=two.keys["session"], **beside(two.mine, place))
                 if answer.status_code == 303:  # to the page that is meant, which is asked in its turn
                     answer = await ask(two, "GET", answer.headers["location"], session=two.keys["session"])
                 expected = {204} if method == "OPTIONS" else REFUSED - {401}
@@ -190,7 +198,7 @@ async def pages_show_what_is_the_accounts_own(two: Two) -> list[Any]:
     for place in places(two):
         if "GET" not in place.methods or place.is_operators:
             continue
-        for query in ({}, beside(two.theirs)):
+        for query in ({}, beside(two.theirs, place)):
             answer = await ask(two, "GET", place.url(two.mine), session=two.keys["session"], **query)
             fine = {200, 204, 303} if not query else {200, 204, 303, 404, 422}
             shown = [one for one in (*two.theirs.values(), *two.secrets) if one != two.theirs["account"]]
@@ -210,7 +218,7 @@ async def forms_reach_nothing_of_another_account(two: Two) -> list[Any]:
             watch = two.watch()
             before = of_theirs(watch.rows, two)
             url = place.url(two.mine)
-            answer = await ask(two, method, url, session=two.keys["session"], **beside(two.theirs))
+            answer = await ask(two, method, url, session=two.keys["session"], **beside(two.theirs, place))
             watch.changed()
             if of_theirs(watch.rows, two) != before:
                 wrong.append((method, url, "changed theirs"))
