@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, not_, select, update
 
 from gateway.sdk.clock import Clock
-from gateway.storage.engine import AsyncConnection, among
+from gateway.storage.engine import AsyncConnection
 from gateway.storage.prepared import one_of, prepared
 from gateway.storage.tables import connections
 from gateway.storage.upsert import insert
@@ -120,12 +120,19 @@ def lane_of(integration: str, identity: str) -> str:
 
 async def get(conn: AsyncConnection, connection_id: str) -> ConnectionRow | None:
     """Return one connection."""
-    return await _one(conn, connections.c.id == connection_id)
+    return (await by_ids(conn, [connection_id])).get(connection_id)
 
 
 async def by_ids(conn: AsyncConnection, ids: Collection[str]) -> dict[str, ConnectionRow]:
     """Return connections by id; unknown ids are left out."""
-    return {row.id: row for row in await _all(conn, among(conn, connections.c.id, ids))}
+    now = _now(conn)
+    found = (await conn.execute(_by_ids(conn), {"ids": list(ids)})).mappings()
+    return {row.id: row for row in (_as_of(_row(each), now) for each in found)}
+
+
+@prepared
+def _by_ids(dialect: str) -> Select[Any]:
+    return select(*_COLUMNS).where(one_of(dialect, connections.c.id, "ids"))
 
 
 async def by_id_for_account(conn: AsyncConnection, account_id: str, connection_id: str) -> ConnectionRow | None:

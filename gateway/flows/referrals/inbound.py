@@ -64,8 +64,7 @@ async def accept(
         Refused: ``signature_invalid`` for an unknown connection, a wrong token or a wrong signature; nothing is stored.
     """
     integration = services.integrations.get(integration_key)
-    async with services.database.read() as conn:
-        row = await connections.get(conn, connection_id)
+    row = await services.database.ask(_rows, connection_id)
     proof = hashlib.sha256(token.encode()).hexdigest()
     expected = row.inbound_token_hash if row is not None and row.integration == integration_key else None
     if not hmac.compare_digest(proof, expected or "-") or row is None or integration is None:
@@ -79,6 +78,12 @@ async def accept(
         raise unproven() from error
     call = new_call(services, integration, row, request, connections.lane(row))
     await services.database.writer.submit(store_calls, [call])
+
+
+async def _rows(conn: AsyncConnection, ids: Sequence[str]) -> list[ConnectionRow | None]:
+    """Return the connections of calls that came in together."""
+    found = await connections.by_ids(conn, set(ids))
+    return [found.get(one) for one in ids]
 
 
 def unproven() -> Refused:
