@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, update
+from sqlalchemy.sql.dml import ReturningInsert
 
-from gateway.storage.engine import AsyncConnection, insert
+from gateway.storage.engine import AsyncConnection
 from gateway.storage.people import PersonRow
+from gateway.storage.prepared import insert_into, prepared
 from gateway.storage.tables import people
 from gateway.storage.upsert import AlreadyThere
 
@@ -49,8 +52,12 @@ async def _insert(conn: AsyncConnection, new: Sequence[PersonRow]) -> set[str]:
     rows.sort(
         key=lambda row: (row["account_id"], row["campaign_id"], row["role"], row["email_hash"] or "", row["id"])
     )  # no deadlocks
-    inserted = await conn.execute(insert(conn, people).on_conflict_do_nothing().returning(people.c.id), rows)
-    return set(inserted.scalars())
+    return set((await conn.execute(_new(conn), rows)).scalars())
+
+
+@prepared
+def _new(dialect: str) -> ReturningInsert[Any]:
+    return insert_into(dialect, people).on_conflict_do_nothing().returning(people.c.id)
 
 
 async def _complete(conn: AsyncConnection, changed: Sequence[PersonRow]) -> None:

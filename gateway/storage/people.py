@@ -7,6 +7,7 @@ completes it.
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -14,9 +15,8 @@ from sqlalchemy import Row, Select, Update, and_, bindparam, case, select, updat
 
 from gateway.storage.columns import UtcTime, new_id
 from gateway.storage.engine import AsyncConnection, among
-from gateway.storage.prepared import one_of, prepared
+from gateway.storage.prepared import as_wanted, one_of, prepared, wanted_rows
 from gateway.storage.tables import people
-from gateway.storage.wanted import wanted
 from gateway_schemas.base import FieldValue
 from gateway_schemas.manifest import Role
 from gateway_schemas.person import CrmState, ReferralState
@@ -100,15 +100,22 @@ async def find(conn: AsyncConnection, identifier: Identifier, names: Collection[
     """
     if not names:
         return []
-    given = wanted(conn, ("account_id", "campaign_id", "role", "value"), sorted(names))
+    dialect = conn.dialect.name
+    found = await conn.execute(_find(dialect, identifier), as_wanted(dialect, Name._fields, sorted(names)))
+    return [row_of(row) for row in found]
+
+
+@cache
+def _find(dialect: str, identifier: Identifier) -> Select[Any]:
+    given = wanted_rows(dialect, Name._fields)
     same = and_(
         people.c.account_id == given.c.account_id,
         people.c.campaign_id == given.c.campaign_id,
         people.c.role == given.c.role,
         people.c[identifier] == given.c.value,
     )
-    statement = select(*COLUMNS).join_from(given, people, same).order_by(people.c.id)
-    return [row_of(row) for row in await conn.execute(statement.with_for_update(of=people, key_share=True))]
+    found = select(*COLUMNS).join_from(given, people, same).order_by(people.c.id)
+    return found.with_for_update(of=people, key_share=True)
 
 
 async def by_ids(conn: AsyncConnection, ids: Collection[str]) -> dict[str, PersonRow]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -11,7 +12,6 @@ from gateway.storage.connections import lane_of
 from gateway.storage.engine import AsyncConnection, among, insert
 from gateway.storage.prepared import as_wanted, insert_into, prepared, wanted_rows
 from gateway.storage.tables import accounts, connections, pushes, setups, tasks
-from gateway.storage.wanted import wanted
 from gateway_schemas.base import FieldValue
 from gateway_schemas.records import RecordRef
 
@@ -69,24 +69,10 @@ async def destinations(
     """
     if not places:
         return {}
-    given = wanted(conn, Place._fields, sorted(places))
-    crm = and_(
-        connections.c.account_id == given.c.account_id,
-        connections.c.category == "crm",
-        connections.c.state.in_(["active", "needs_reauth"]),
-        connections.c.identity.is_not(None),
+    dialect = conn.dialect.name
+    found = await conn.execute(
+        _destinations(dialect, sources=sources), as_wanted(dialect, Place._fields, sorted(places))
     )
-    setup = and_(
-        setups.c.connection_id == connections.c.id,
-        setups.c.campaign_id == given.c.campaign_id,
-        setups.c.role == given.c.role,
-    )
-    statement = select(
-        given.c.account_id, given.c.campaign_id, given.c.role,
-        connections.c.id, connections.c.integration, connections.c.identity, connections.c.state,
-        setups.c.id.label("setup_id"),
-        *([setups.c.body] if sources else []),
-    ).select_from(given.join(connections, crm).outerjoin(setups, setup))  # fmt: skip
     return {
         Place(row.account_id, row.campaign_id, row.role): Destination(
             connection_id=row.id,
@@ -98,8 +84,30 @@ async def destinations(
             if sources and row.body
             else frozenset(),
         )
-        for row in await conn.execute(statement)
+        for row in found
     }
+
+
+@cache
+def _destinations(dialect: str, *, sources: bool) -> Select[Any]:
+    given = wanted_rows(dialect, Place._fields)
+    crm = and_(
+        connections.c.account_id == given.c.account_id,
+        connections.c.category == "crm",
+        connections.c.state.in_(["active", "needs_reauth"]),
+        connections.c.identity.is_not(None),
+    )
+    setup = and_(
+        setups.c.connection_id == connections.c.id,
+        setups.c.campaign_id == given.c.campaign_id,
+        setups.c.role == given.c.role,
+    )
+    return select(
+        given.c.account_id, given.c.campaign_id, given.c.role,
+        connections.c.id, connections.c.integration, connections.c.identity, connections.c.state,
+        setups.c.id.label("setup_id"),
+        *([setups.c.body] if sources else []),
+    ).select_from(given.join(connections, crm).outerjoin(setups, setup))  # fmt: skip
 
 
 async def left_behind(

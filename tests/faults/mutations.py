@@ -6,19 +6,21 @@ from typing import Any
 
 from gateway.flows.signups import admitting, held, once, signup
 from gateway.storage import lanes, transitions
+from gateway.storage.tasks import insert_tasks
 from gateway.storage.vault import Vault
 from gateway.storage.writer import Writer
 
 
 def outbox() -> None:
     """Store the tasks of a signup after its transaction, in another one."""
-    real = admitting.insert_tasks
+    real = admitting.publish
     later: list[tuple[list[Any], Any]] = []
 
-    async def put_off(_conn: Any, new: Sequence[Any], now: Any) -> None:
-        later.append((list(new), now))
+    async def put_off(conn: Any, new: Sequence[Any], now: Any, *, tasks: Sequence[Any]) -> None:
+        await real(conn, new, now)
+        later.append((list(tasks), now))
 
-    admitting.insert_tasks = put_off
+    admitting.publish = put_off  # type: ignore[assignment]
     submit = Writer.submit
 
     async def submitted(self: Writer, flow: Any, items: Any, **kwargs: Any) -> list[Any]:
@@ -27,7 +29,7 @@ def outbox() -> None:
             new, now = later.pop()
 
             async def store(conn: Any, new: Any = new, now: Any = now) -> None:
-                await real(conn, new, now)
+                await insert_tasks(conn, new, now)
 
             await self.run(store)
         return answers

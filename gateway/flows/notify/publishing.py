@@ -16,20 +16,23 @@ __all__ = ["FAN_OUT", "NewEvent", "fan_out_task", "publish"]
 FAN_OUT = "fan_out"
 
 
-async def publish(conn: AsyncConnection, new: Sequence[NewEvent], now: datetime) -> None:
+async def publish(
+    conn: AsyncConnection, new: Sequence[NewEvent], now: datetime, *, tasks: Sequence[NewTask] = ()
+) -> None:
     """Store events and make sure that the fan-out runs; a constant number of statements for any number of events.
 
     Args:
         conn: The transaction that writes the fact.
         new: In the order in which they happened; several of one person count on in its sequence.
         now: When they happened.
+        tasks: What else follows from the fact; stored in the same statements as the fan-out's task.
 
     Raises:
         LookupError: A person or account does not exist.
     """
     if new:
         await events.add(conn, new, now)
-        await insert_tasks(conn, [fan_out_task()], now)
+    await insert_tasks(conn, [*tasks, *([fan_out_task()] if new else [])], now)
 
 
 def fan_out_task() -> NewTask:

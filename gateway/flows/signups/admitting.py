@@ -14,7 +14,6 @@ from gateway.storage import admitting, people, pushes, timeline
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.people import Identifier, Name, PersonRow
 from gateway.storage.pushes import Place
-from gateway.storage.tasks import insert_tasks
 from gateway.storage.timeline import NewEntry
 from gateway.storage.writer import Overloaded
 from gateway_schemas.signup import SignupResult
@@ -56,9 +55,9 @@ async def admit(conn: AsyncConnection, items: Sequence[Item], now: datetime) -> 
     referrers = (await people.by_ids(conn, plan.referrals)).values()  # with their new counts; not all are in the plan
     completed = [plan.people.row(one) for one in plan.changed if one not in plan.referrals]
     tasks += [stats_task(row.id, row.account_id) for row in referrers]
-    await insert_tasks(conn, [*tasks, *await tasks_for(conn, [*completed, *referrers])], now)
+    tasks += await tasks_for(conn, [*completed, *referrers])
     await timeline.add(conn, entries, now)
-    await publish(conn, events, now)
+    await publish(conn, events, now, tasks=tasks)
     return {item: _result(item, decision, plan) for item, decision in decisions.items()}
 
 

@@ -116,7 +116,6 @@ async def write_delivered(conn: AsyncConnection, done: Sequence[Delivered]) -> N
     ]
     await people.change(conn, changes, now)
     await timeline.add(conn, [_entry_of(one, person) for one, person in new], now)
-    await publish(conn, [_event_of(one, person) for one, person in new], now)
     looks = [
         look_at([person.id], one.ready.row)
         for one, person in new
@@ -127,7 +126,8 @@ async def write_delivered(conn: AsyncConnection, done: Sequence[Delivered]) -> N
         for one, person in new
         if person.updated_at != one.shown_at and person.email is not None
     ]
-    await insert_tasks(conn, [*looks, *(await tasks_for(conn, changed) if changed else [])], now)
+    tasks = [*looks, *(await tasks_for(conn, changed) if changed else [])]
+    await publish(conn, [_event_of(one, person) for one, person in new], now, tasks=tasks)
 
 
 def _entry_of(one: Delivered, person: PersonRow) -> NewEntry:

@@ -19,6 +19,7 @@ from gateway.flows.signups.admitting import admit
 from gateway.flows.signups.held import release, released_by_connection, released_by_setup
 from gateway.flows.signups.intake import Call, Item, hash_of, read_items
 from gateway.storage import accounts, campaigns, idempotency
+from gateway.storage.campaigns import CampaignKey, CampaignRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.idempotency import Key, Used
 from gateway.storage.running import Done, Handler, Outcome, Periodic, TaskRun
@@ -78,9 +79,9 @@ async def submit(
         Overloaded: Too much waits.
         StorageUnavailable: The database takes no writes.
     """
-    async with services.database.read() as conn:
-        campaign = await campaigns.get(conn, account_id, campaign_id)
-        if campaign is None:
+    campaign = await services.database.ask(_campaigns, CampaignKey(account_id, campaign_id))
+    if campaign is None:
+        async with services.database.read() as conn:
             raise not_found("account" if await accounts.get(conn, account_id) is None else "campaign", campaign_id)
     now = services.clock.now()
     call = Call(
@@ -101,6 +102,12 @@ async def submit(
             "idempotency_conflict", f"The Idempotency-Key {key!r} was used with another body; send a new key."
         )
     return answers[0].results
+
+
+async def _campaigns(conn: AsyncConnection, keys: Sequence[CampaignKey]) -> list[CampaignRow | None]:
+    """Return the campaigns of requests that came in together."""
+    found = await campaigns.at(conn, keys)
+    return [found.get(key) for key in keys]
 
 
 async def accept_signup(services: Services, account_id: str, campaign_id: str, signup: Signup) -> SignupResult:
