@@ -5,7 +5,7 @@ import time
 from sqlalchemy import text
 
 from bench.lines import Setting
-from bench.measuring import Figure
+from bench.measuring import Figure, of_runs
 from bench.world import host_of
 from gateway.sdk.clock import Clock
 from gateway.storage import migrate
@@ -46,19 +46,21 @@ async def measure(setting: Setting) -> list[Figure]:
                 finished = setting.size(wanted, 10)
                 await _add_finished(db, there, finished)
                 there = finished
-                figures.append(
-                    _figure(f"µs of CPU a task, {finished:,} finished ones beside", url, await _run(db, taken))
-                )
+                what = f"µs of CPU a task, {finished:,} finished ones beside"
+                figures.append(await _figure(what, db, url, taken, setting.pairs))
             waiting = setting.size(WAITING, 10)
             await _add_waiting(db, waiting)
-            figures.append(_figure(f"µs of CPU a task, and {waiting:,} waiting ones", url, await _run(db, taken)))
+            what = f"µs of CPU a task, and {waiting:,} waiting ones"
+            figures.append(await _figure(what, db, url, taken, setting.pairs))
         finally:
             await db.close()
     return figures
 
 
-def _figure(what: str, url: str, micros: float) -> Figure:
-    return Figure(line="claim", what=what, value=micros, database=host_of(url), better="less")
+async def _figure(what: str, db: Database, url: str, taken: int, rounds: int) -> Figure:
+    """Measure some rounds: single ones differ by more than what they are compared for."""
+    micros = [await _run(db, taken) for _ in range(rounds)]
+    return of_runs("claim", what, micros, database=host_of(url), better="less")
 
 
 async def _run(db: Database, number: int) -> float:
