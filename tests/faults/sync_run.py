@@ -12,14 +12,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .checker import Finding, Verdict
+from .checker import Verdict
 from .load import CAMPAIGNS
 from .process import Times
 from .run import Options, Result, Run, postgresql, shown
+from .sync_checker import Referrer, SyncHistory, check_sync
 
 CAMPAIGN = CAMPAIGNS[1]
 REFERRED = 3
@@ -113,19 +113,39 @@ class SyncRun(Run):
 
     async def _judge(self, clients: Any, settled: float) -> Result:
         del clients
-        findings = [*self._people(await self._referrers()), *await self._told(), *self._written()]
-        repeated = sum(self._writes.values()) - len(self._writes)
+        count = self._fields["person.referral_count"]
+        assert self.options.times.contacts is not None
+        history = SyncHistory(
+            contacts={record: held["email"] for record, held in self._before.items()},
+            shown={
+                record: held.get(self._fields["person.link"])
+                for record, held in self._crm.contacts(self._account).items()
+            },
+            people=[
+                Referrer(
+                    email=one["email"], link=one["link"], records=[record["ref"]["id"] for record in one["records"]]
+                )
+                for one in await self._referrers()
+            ],
+            told=await self._told(),
+            writes=dict(self._writes),
+            later=dict(self._crm.contact_writes(count) - self._writes),
+            changed=self._referring,
+            imported=self._last["progress"]["imported"],
+            may_repeat=len(self._kills) * self.options.times.contacts,
+        )
+        findings = check_sync(history)
         verdict = Verdict(
-            findings=findings, accepted=len(self._before), places={"imported": self._last["progress"]["imported"]},
-            events=0, repeated_events=0,
+            findings=findings, accepted=len(history.contacts), places={"imported": history.imported}, events=0,
+            repeated_events=0,
         )  # fmt: skip
         waits = sorted(one.taken_over_after for one in self._kills if one.taken_over_after is not None)
         report = {
             "database": self.options.database,
             "processes": " + ".join(self.options.processes),
-            "contacts": len(self._before),
+            "contacts": len(history.contacts),
             "kills": len(self._kills),
-            "written again after a kill": repeated,
+            "written again after a kill": history.repeated,
             "attempts lost with their process": (await self._looking.attempts()).get("lost", 0),
             "findings": len(findings),
             "recovery max s": f"{waits[-1]:.1f}" if waits else "–",
@@ -133,26 +153,8 @@ class SyncRun(Run):
         }
         return Result(verdict=verdict, report=report)
 
-    def _people(self, people: list[dict[str, Any]]) -> Iterator[Finding]:
-        """Every contact with an address is one referrer, linked to it alone, and the CRM shows the link."""
-        now, link = self._crm.contacts(self._account), self._fields["person.link"]
-        by_email = Counter(one["email"] for one in people)
-        by_record = Counter(record["ref"]["id"] for one in people for record in one["records"])
-        links = {one["email"]: one["link"] for one in people}
-        for record, held in self._before.items():
-            email = held["email"]
-            if by_email[email] != 1:
-                yield Finding("lost" if not by_email[email] else "doubled", f"{email} is {by_email[email]} referrers")
-            if by_record[record] != 1:
-                yield Finding("lost" if not by_record[record] else "doubled", f"{record} has {by_record[record]} links")
-            if now[record].get(link) != links.get(email) or links.get(email) is None:
-                yield Finding("unwritten", f"contact {record} shows {now[record].get(link)}, not {links.get(email)}")
-        progress = self._last["progress"]
-        if progress["imported"] < len(self._before) or progress["skipped"].get("duplicate"):
-            yield Finding("miscounted", f"{progress} of {len(self._before)} contacts")
-
-    async def _told(self) -> list[Finding]:
-        """The host was told of each of them once."""
+    async def _told(self) -> dict[str, int]:
+        """Return how often the host was told of each person, by e-mail."""
         told: Counter[str] = Counter()
         after = 0
         while (page := await self._call("GET", f"/v1/events?after={after}&limit=200"))["data"]:
@@ -160,22 +162,7 @@ class SyncRun(Run):
                 if event["type"] == "contacts.imported":
                     told.update(one["email"] for one in event["data"]["people"])
             after = page["next"]
-        wrong = {one["email"]: told[one["email"]] for one in self._before.values() if told[one["email"]] != 1}
-        return [
-            Finding("untold" if not number else "told_twice", f"{email}: {number}") for email, number in wrong.items()
-        ]
-
-    def _written(self) -> Iterator[Finding]:
-        """Each change is written once; what a killed process wrote and did not note, at most a round, is repeated."""
-        repeated = sum(number - 1 for number in self._writes.values())
-        assert self.options.times.contacts is not None
-        if repeated > len(self._kills) * self.options.times.contacts:
-            yield Finding("written_again", f"{repeated} writes were repeated over {len(self._kills)} kills")
-        later = self._crm.contact_writes(self._fields["person.referral_count"]) - self._writes
-        for record, held in self._before.items():
-            changes = int(held["email"] in self._referring)
-            if later[record] != changes:
-                yield Finding("written_again", f"contact {record}: {later[record]} writes of {changes} changes")
+        return dict(told)
 
 
 QUICK = Options(
