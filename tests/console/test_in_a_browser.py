@@ -111,6 +111,8 @@ async def test_the_whole_pipedrive_guide(world: Any, new_window: Any, record_pro
     fred = await guide.friend()
     await follow(page, "Users")
     await look("users")
+    hidden = await page.locator(".scroll").evaluate("one => one.scrollWidth - one.clientWidth")
+    assert hidden <= 0, "on a desk each column is seen at once"
     await page.get_by_label("Search").fill("fred fri")
     await press(page, "Show")
     await expect(page.get_by_role("row")).to_have_count(2)
@@ -336,22 +338,28 @@ async def test_on_a_phone_in_the_dark_nothing_overflows_and_all_can_be_read(worl
     page = await opened(world, window)
     for path in (
         "campaigns", "campaigns/spring/integration", "campaigns/spring/setups/referred", "campaigns/spring/promote",
-        "campaigns/spring/rewards", "campaigns/spring/sync", "people", f"people/{fred['id']}", "activity",
+        "campaigns/spring/rewards", "campaigns/spring/sync", "people", f"people/{fred['id']}", "rewards", "activity",
         "activity/deliveries", "settings/integrations",
     ):  # fmt: skip
         await page.goto(f"{world.url}/console/a/acme/{path}")
         await window.fits_everybody()
         too_wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert too_wide <= 0, path
+        beyond = await page.locator(".side ul").first.evaluate("one => one.scrollWidth - one.clientWidth")
+        assert beyond <= 0, "all of the navigation is seen"
         if path == "activity":
             texts = page.locator(".chart:visible text")
             assert await texts.count() > 3
             heights = await texts.evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
             assert min(heights) > 9, "texts of the chart can be read"
+            ends = (
+                "all => all.map(one => one.ownerSVGElement.getBoundingClientRect().right"
+                " - one.getBoundingClientRect().right)"
+            )
+            assert min(await texts.evaluate_all(ends)) > -1, "and to their ends"
             await page.locator(".chart:visible").scroll_into_view_if_needed()
             await page.get_by_text("As a table").scroll_into_view_if_needed()
-        if path in ("campaigns/spring/setups/referred", "activity"):
-            await window.shot(f"phone-{path.rpartition('/')[2]}")
+        await window.shot(f"phone-{path.rpartition('/')[2] if 'per_' not in path else 'person'}")
 
 
 MOST_STATEMENTS = {
