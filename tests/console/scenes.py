@@ -122,6 +122,13 @@ class Guide:
         await self.look("person-qualified")
         await page.goto(f"{base}/rewards")
         await expect(page.get_by_text(reward)).to_be_visible()
+        await self.look("reward-list")
+        await follow(page, "Cancel")
+        await expect(page.get_by_role("button", name="Cancel the reward")).to_be_visible()
+        await self.look("reward")
+        await page.get_by_label("Reason").fill("Paid by bank transfer")
+        await press(page, "Mark as issued")
+        await expect(page.get_by_text("The reward counts as issued.")).to_be_visible()
 
     async def disconnect(self, name: str) -> None:
         """Settings, Disconnect, what it means, and what is left to do."""

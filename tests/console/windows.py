@@ -1,6 +1,7 @@
 """Windows of a real browser: what they load, what they say wrong, and whether everybody can use what they show."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ HARMLESS = (
     "htmx:sendAbort",  # a later choice takes the place of one whose answer is not there yet
     "htmx:afterRequest",  # told beside each abort and each error; errors have a message of their own
 )
+
+
+def shown_in_docs() -> set[str]:
+    """Return the names of the pictures that pages of the documentation show."""
+    pages = "".join(path.read_text() for path in SHOTS.parent.glob("*.md"))
+    return set(re.findall(r"\(console/([\w-]+)\.png\)", pages))
 
 
 class Window:
@@ -73,10 +80,13 @@ class Window:
         assert serious == [], f"{self.page.url}: {serious}"
 
     async def shot(self, name: str) -> None:
-        """Keep a picture for the documentation, small enough to be committed, when that is wanted."""
-        if os.environ.get("GATEWAY_SCREENSHOTS"):
-            SHOTS.mkdir(exist_ok=True)
-            await self.page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
+        """Keep a picture in the folder that ``GATEWAY_SCREENSHOTS`` names; with 1, if a page of docs shows it."""
+        wanted = os.environ.get("GATEWAY_SCREENSHOTS", "")
+        if not wanted or (wanted == "1" and name not in shown_in_docs()):
+            return
+        folder = SHOTS if wanted == "1" else Path(wanted)
+        folder.mkdir(parents=True, exist_ok=True)
+        await self.page.screenshot(path=folder / f"{name}.png", animations="disabled")
 
     async def time_of_page(self) -> float:
         """Milliseconds between the request of the page that is shown and its first byte."""

@@ -88,3 +88,9 @@ def test_the_readme_has_the_two_commands():
     assert blocks[:2] == ["pip install uv && uv run gateway demo", "pip install uv && uv run pytest -n auto"]
     assert "uv run --locked gateway demo" in (ROOT / ".ci/run").read_text()
     assert "uv run --locked pytest -n auto" in (ROOT / ".ci/run").read_text()
+
+
+def test_every_picture_is_shown_by_a_page():
+    """Those that are shown and not there are dead links, which is another test."""
+    shown = {name for page in PAGES for name in re.findall(r"\(console/([\w-]+\.png)\)", page.read_text())}
+    assert {path.name for path in (DOCS / "console").glob("*.png")} == shown, "GATEWAY_SCREENSHOTS=1 makes them"
