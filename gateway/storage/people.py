@@ -149,6 +149,17 @@ def _as_they_stand(dialect: str) -> Select[Any]:
     return _by_ids_of(dialect).order_by(people.c.id).with_for_update(key_share=True)
 
 
+async def email_hashes(conn: AsyncConnection, ids: Collection[str]) -> dict[str, str | None]:
+    """Return the e-mail hashes of people by id, null for those who were erased; unknown ids are left out."""
+    found = await conn.execute(_email_hashes(conn), {"ids": list(ids)})
+    return {row.id: row.email_hash for row in found}
+
+
+@prepared
+def _email_hashes(dialect: str) -> Select[Any]:
+    return select(people.c.id, people.c.email_hash).where(one_of(dialect, people.c.id, "ids"))
+
+
 async def by_id(conn: AsyncConnection, person_id: str) -> PersonRow | None:
     """Return one person, of whichever account."""
     return (await by_ids(conn, [person_id])).get(person_id)

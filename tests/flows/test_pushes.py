@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy import event
 
 
 @pytest.fixture
@@ -50,6 +51,20 @@ async def test_a_write_whose_answer_is_lost_is_done_once(acme, target, step, los
     made = {kind: len(after[kind]) - before.get(kind, 0) for kind in ("person", "lead", "deal")}
     assert made == {"person": 1, "lead": int(target == "lead"), "deal": int(target == "deal")}
     assert [one["how"] for one in shown["records"]] == ["created"] * (1 if target == "contact" else 2)
+
+
+async def test_pushes_at_the_same_time_share_their_statements(acme):
+    await acme.setup()
+    database = acme.services.database
+    statements = []
+    for engine in (database._reading, database._writing):
+        event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    signed_up = [await acme.signup(email=f"friend{number}@example.com") for number in range(5)]
+    statements.clear()
+    await acme.drain()
+    assert [(await acme.person(one["person"]))["crm"] for one in signed_up] == ["linked"] * 5
+    assert sum(one.startswith("SELECT pushes.") for one in statements) < 5
+    assert sum(one.startswith("INSERT INTO timeline") for one in statements) < 5 * 3  # two steps, and delivered
 
 
 async def test_one_email_in_two_campaigns_becomes_one_contact(acme):

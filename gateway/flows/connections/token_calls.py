@@ -215,7 +215,7 @@ def configured_urls(integration: Integration) -> list[httpx.URL]:
     """Return the base URLs among the plugin's settings."""
     if integration.settings is None:
         return []
-    values = (getattr(integration.settings, field.name) for field in msgspec.structs.fields(integration.settings))
+    values = (getattr(integration.settings, name) for name in integration.settings.__struct_fields__)
     return [
         httpx.URL(value) for value in values if isinstance(value, str) and value.startswith(("https://", "http://"))
     ]

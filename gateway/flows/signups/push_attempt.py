@@ -202,10 +202,9 @@ async def write_frozen(conn: AsyncConnection, new: Sequence[ToFreeze]) -> None:
     Raises:
         RetryLater: A person was erased; nothing may be sent.
     """
-    current = await people.by_ids(conn, [one.person_id for one in new])
+    current = await people.email_hashes(conn, [one.person_id for one in new])
     for one in new:
-        person = current.get(one.person_id)
-        if person is None or person.email is None:
+        if current.get(one.person_id) is None:
             raise errors.RetryLater("the person was erased", after_seconds=0, lane_wide=False)
     await pushes.freeze(conn, new)
 
@@ -213,9 +212,15 @@ async def write_frozen(conn: AsyncConnection, new: Sequence[ToFreeze]) -> None:
 async def write_made(conn: AsyncConnection, made: Sequence[Made]) -> None:
     """Write down the records that steps made or found, with the end of these steps."""
     now = max(one.now for one in made)
-    current = await people.by_ids(conn, [one.ready.person.id for one in made])
-    new = [(one, current.get(one.ready.person.id, one.ready.person)) for one in made]
-    await links.add(conn, [link_to(one.record, person, one.ready.row.id) for one, person in new], now)
+    hashes = await people.email_hashes(conn, [one.ready.person.id for one in made])  # none is left of who was erased
+    new = [(one, one.ready.person) for one in made]
+    linked = [
+        msgspec.structs.replace(
+            link_to(one.record, person, one.ready.row.id), email_hash=hashes.get(person.id, person.email_hash)
+        )
+        for one, person in new
+    ]
+    await links.add(conn, linked, now)
     entries = [
         NewEntry(
             person.id,
