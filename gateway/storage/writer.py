@@ -32,6 +32,9 @@ TOGETHER = 200
 A process may end hundreds of tasks at once, each with a dozen statements of its flow.
 """
 
+ITEMS_TOGETHER = 1_000
+"""Items in one transaction at most, unless one request brings more: lists of signups fill memory, and take time."""
+
 REPEATS = 3
 """How often a transaction is run again that lost a deadlock or found its connection closed."""
 
@@ -162,7 +165,13 @@ class Writer:
         if urgent:
             return urgent
         waiting = [request for request in self._requests if not request.answer.done()]
-        taken, self._requests = waiting[:TOGETHER], waiting[TOGETHER:]
+        number = items = 0
+        for request in waiting[:TOGETHER]:
+            items += len(request.items)
+            if number and items > ITEMS_TOGETHER:
+                break
+            number += 1
+        taken, self._requests = waiting[:number], waiting[number:]
         self._waiting_items = sum(len(request.items) for request in self._requests)
         return taken
 

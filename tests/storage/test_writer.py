@@ -69,6 +69,19 @@ async def test_different_flows_share_one_transaction(database: Database):
     assert one.transactions == other.transactions == [transaction]
 
 
+async def test_long_lists_do_not_add_up_in_one_transaction(database: Database, monkeypatch):
+    """Or a few callers with lists of a thousand would fill memory and hold up the renewal of leases."""
+    monkeypatch.setattr(writer, "ITEMS_TOGETHER", 4)
+    blocked, flow = Blocked(database), Flow()
+    await blocked.inside.wait()
+    lists = [["a1", "a2"], ["b1", "b2"], ["c1", "c2", "c3", "c4", "c5"], ["d1"]]
+    answers = [asyncio.create_task(database.writer.submit(flow, one)) for one in lists]
+    await asyncio.sleep(0)
+    blocked.let_go.set()
+    await asyncio.gather(*answers)
+    assert flow.calls == [["a1", "a2", "b1", "b2"], ["c1", "c2", "c3", "c4", "c5"], ["d1"]]
+
+
 @pytest.mark.parametrize("bad", ["bug", "there"])
 async def test_only_the_bad_request_sees_its_error(database: Database, bad: str):
     flow = Flow()

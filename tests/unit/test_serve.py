@@ -7,7 +7,8 @@ import httpx
 import pytest
 from litestar import Litestar, Request, get
 
-from gateway.cli.serve import server
+from gateway.cli import serve
+from gateway.cli.serve import server, share_one_heap
 
 
 @pytest.fixture
@@ -71,3 +72,29 @@ async def test_whose_word_on_addresses_is_taken(monkeypatch, trusted, peer, forw
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
         answer = await client.get("/", headers=headers)
     assert answer.text.split()[0] == seen
+
+
+class Library:
+    """A C library; ``mallopt`` notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def mallopt(self, option, value):
+        self.told.append((option, value))
+
+
+def test_threads_share_one_heap_where_the_c_library_can(monkeypatch):
+    library = Library()
+    monkeypatch.setattr(serve.ctypes, "CDLL", lambda name: library)
+    share_one_heap()
+    assert library.told == [(-8, 1), (-1, 131_072)]  # M_ARENA_MAX, M_TRIM_THRESHOLD of glibc's malloc.h
+
+
+@pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])
+def test_another_c_library_is_left_alone(monkeypatch, error):
+    def none(_name):
+        raise error
+
+    monkeypatch.setattr(serve.ctypes, "CDLL", none)
+    share_one_heap()
