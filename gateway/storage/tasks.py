@@ -199,6 +199,18 @@ async def release_parked(conn: AsyncConnection, park_cause: str, limit: int = 50
     return len(ids)
 
 
+async def hasten(conn: AsyncConnection, unique_keys: Collection[str]) -> None:
+    """Make tasks due now that wait under these keys for a later time; what runs, or is due already, stays as it is."""
+    now = now_micros(conn)
+    hastened = await conn.execute(
+        update(tasks)
+        .where(_WAITING, among(conn, tasks.c.unique_key, unique_keys), tasks.c.due_at > now)
+        .values(due_at=now)
+        .returning(tasks.c.lane)
+    )
+    touch(conn, set(hastened.scalars()))
+
+
 async def cancel_tasks(
     conn: AsyncConnection,
     reason: str,

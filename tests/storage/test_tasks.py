@@ -91,6 +91,23 @@ async def test_release_gives_way_to_a_newer_waiting_task(queue, new_task):
     assert await queue.states(old, older) == ["cancelled", "available"]
 
 
+async def test_hastened_tasks_are_due_now_and_others_keep_their_time(queue, new_task):
+    now = queue.db.clock.now()
+    later, due, other = await queue.store(
+        new_task(unique_key="a", due_at=now + timedelta(hours=1)),
+        new_task(unique_key="b", due_at=now - timedelta(hours=1)),
+        new_task(unique_key="c", due_at=now + timedelta(hours=1)),
+    )
+    before = {one: (await queue.get(one)).due_at for one in (due, other)}
+    woken = []
+    queue.db.writer.on_touched.append(woken.append)
+    await queue.write(tasks.hasten, ["a", "b"])
+    assert (await queue.get(later)).due_at < now + timedelta(minutes=1)
+    assert {one: (await queue.get(one)).due_at for one in (due, other)} == before
+    assert woken == [{"internal"}]
+    await queue.write(tasks.hasten, [])
+
+
 async def test_cancel_takes_waiting_and_parked_tasks_and_leaves_running_ones(queue, new_task):
     waiting, parked, running, elsewhere = await queue.store(
         *(new_task(account_id="acc_1") for _ in range(3)), new_task(account_id="acc_2")

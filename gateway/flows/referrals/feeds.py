@@ -22,7 +22,7 @@ from gateway.storage.checkpoints import Checkpoint
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.running import Apply, Done, Handler, Outcome, Periodic, Retry, TaskRun
-from gateway.storage.tasks import NewTask, Task, insert_tasks
+from gateway.storage.tasks import NewTask, Task, hasten, insert_tasks
 from gateway_schemas.manifest import Feed
 
 ENSURE_SECONDS = 600.0
@@ -79,7 +79,7 @@ class StartFeeds:
         self._services = services
 
     async def run(self, run: TaskRun) -> Outcome:
-        """Make one task for each feed of the manifest."""
+        """Make one task for each feed of the manifest; one that waits for its next turn has it now."""
         async with self._services.database.read() as conn:
             active = await find_active(self._services, conn, run.task.args["connection"])
         if active is None:
@@ -92,6 +92,8 @@ class StartFeeds:
 
         async def apply(conn: AsyncConnection) -> None:
             await insert_tasks(conn, tasks, now)
+            # signups wait for the index of contacts until its feeds are at their end again
+            await hasten(conn, [task.unique_key for task in tasks if task.unique_key is not None])
 
         return Done(apply)
 
