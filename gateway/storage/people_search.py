@@ -3,7 +3,7 @@
 from typing import Any, get_args
 
 import msgspec
-from sqlalchemy import Boolean, ColumnElement, CompoundSelect, func, literal_column, or_, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, func, or_, select, text, union_all
 
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.people import COLUMNS, PersonRow, row_of
@@ -57,8 +57,9 @@ async def search(conn: AsyncConnection, query: Query) -> list[PersonRow]:
             people.c.campaign_id.in_(select(campaigns.c.id).where(campaigns.c.account_id == query.account_id))
         )
     if query.state == "held":
-        # few as a rule: found by their partial index (hence the literal), then put in order
-        is_held = literal_column("people.crm = 'held'", Boolean())
+        # few as a rule: found by their partial index, then put in order; as text, since SQLite takes the index for
+        # exactly these words, and a column that is a Boolean gets "= 1" behind them
+        is_held = text("people.crm = 'held'")
         conditions.append(people.c.id.in_(select(people.c.id).where(people.c.account_id == query.account_id, is_held)))
     elif query.state is not None:
         column = people.c.state if query.state in REFERRAL_STATES else people.c.crm

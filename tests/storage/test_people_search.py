@@ -91,13 +91,8 @@ async def test_a_name_that_changed_or_went_is_not_found_by_the_old_one(db):
     assert await found(db, words="neu") == [1]
 
 
-@pytest.mark.parametrize(
-    "query", [{"words": "nobody"}, {"words": "nobody of", "exact": "nobody of", "state": "pending"}]
-)
-async def test_a_search_reads_the_index_of_names_and_not_every_row(database, database_url, query):
-    """On SQLite; PostgreSQL reads rows as it likes, and folds one name instead of two."""
-    if not database_url.startswith("sqlite"):
-        pytest.skip("how PostgreSQL reads is its own choice")
+async def plan_of(database, **query):
+    """How the database reads for a search."""
     asked = []
 
     def note(_conn, _cursor, statement, parameters, _context, _many):
@@ -109,7 +104,34 @@ async def test_a_search_reads_the_index_of_names_and_not_every_row(database, dat
         event.remove(conn.engine.sync_engine, "before_cursor_execute", note)
         ((statement, parameters),) = asked
         raw = await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        plan = "; ".join(str(one[-1]) for one in raw)
+        return "; ".join(str(one[-1]) for one in raw)
+
+
+@pytest.mark.parametrize(
+    "query", [{"words": "nobody"}, {"words": "nobody of", "exact": "nobody of", "state": "pending"}]
+)
+async def test_a_search_reads_the_index_of_names_and_not_every_row(database, database_url, query):
+    """On SQLite; PostgreSQL reads rows as it likes, and folds one name instead of two."""
+    if not database_url.startswith("sqlite"):
+        pytest.skip("how PostgreSQL reads is its own choice")
+    plan = await plan_of(database, **query)
     assert "USING INDEX ix_people_names (account_id=?)" in plan
     assert "SCAN people" not in plan
     assert "TEMP B-TREE FOR ORDER BY" not in plan
+
+
+async def test_who_is_held_is_found_newest_first(db):
+    async def hold(conn):
+        await conn.execute(update(people).where(people.c.id.in_(["per_1", "per_3", "per_5"])).values(crm="held"))
+
+    await db.writer.run(hold)
+    assert await found(db, state="held") == [3, 1]
+    assert await found(db, state="held", words="fiona") == [1]
+
+
+async def test_who_is_held_is_found_by_the_index_of_those(database, database_url):
+    if not database_url.startswith("sqlite"):
+        pytest.skip("how PostgreSQL reads is its own choice")
+    plan = await plan_of(database, state="held")
+    assert "USING INDEX ix_people_held (account_id=?)" in plan
+    assert "SCAN people" not in plan
