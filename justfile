@@ -18,8 +18,8 @@ faults-runs *args:
     uv run python -m tests.faults.run --database sqlite --out faults-report {{ args }}
     uv run python -m tests.faults.run --database sqlite --processes serve,serve,worker --signups 1000 --kills 20 --out faults-report {{ args }}
     uv run python -m tests.faults.run --database postgresql --out faults-report {{ args }}
-    uv run python -m tests.faults.run --crm servicetitan --database sqlite --signups 1000 --kills 50 --out faults-report
-    uv run python -m tests.faults.run --crm servicetitan --database postgresql --signups 1000 --kills 50 --out faults-report
+    uv run python -m tests.faults.run --crm servicetitan --database sqlite --signups 1000 --kills 50 --out faults-report {{ args }}
+    uv run python -m tests.faults.run --crm servicetitan --database postgresql --signups 1000 --kills 50 --out faults-report {{ args }}
 
 # kill processes while contacts are synced, 5,000 of them and 40 kills on each database, or `--contacts 400 --kills 6`
 faults-syncs *args:
