@@ -12,8 +12,11 @@ from .test_contact_sync_budget import fill
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Pages of 10 contacts, of which two make a batch, however slow the machine is."""
+def small(world, monkeypatch):
+    """Pages of 10 contacts, of which two make a batch, however slow the machine is.
+
+    The world is there before: the manifest, which others see after us, is made with the page as it ships.
+    """
     monkeypatch.setattr(wire, "PAGE", 10)
     monkeypatch.setattr(pages, "BATCH_CONTACTS", 20)
     monkeypatch.setattr(pages, "BATCH_SECONDS", 3_600.0)
