@@ -17,7 +17,7 @@ from bench.lines import Setting, lines
 from bench.measuring import Figure
 from bench.world import Databases
 from gateway.cli import logs
-from gateway.cli.serve import collect_seldom
+from gateway.cli.serve import keep_what_is_loaded
 
 
 @click.command()
@@ -34,7 +34,7 @@ def main(only: tuple[str, ...], kinds: tuple[str, ...], pairs: int, scale: float
     if unknown := sorted(set(only) - set(known)):
         raise click.UsageError(f"no line {', '.join(unknown)}; there is: {', '.join(known)}")
     logs.configure("console", "error")
-    collect_seldom()  # as a process that serves
+    keep_what_is_loaded()  # as a process that serves
     console = Console(highlight=False, soft_wrap=True)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name:

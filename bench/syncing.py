@@ -19,7 +19,7 @@ import msgspec
 from bench.vendor import COUNT, LINK, PAGE
 from gateway.app import create_worker, open_services
 from gateway.cli import logs
-from gateway.cli.serve import collect_seldom
+from gateway.cli.serve import keep_what_is_loaded
 from gateway.flows.contact_sync.tasks import page_task
 from gateway.flows.services import Services
 from gateway.settings import Settings, load
@@ -66,7 +66,7 @@ async def sync(contacts: int, *, write_back: bool) -> dict[str, float]:
         assert integration is not None
         integration.manifest = msgspec.structs.replace(integration.manifest, rate_budget=UNLIMITED)
         worker = create_worker(services)
-        collect_seldom()
+        keep_what_is_loaded()
         row = await _begin(services, write_back=write_back)
         running = asyncio.create_task(worker.run())
         began, cpu = time.perf_counter(), cpu_seconds()

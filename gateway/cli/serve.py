@@ -31,20 +31,19 @@ async def _serve(host: str, port: int, *, with_worker: bool) -> None:
         click.echo("gateway: GATEWAY_HOST_KEYS is not set: nobody can call the API", err=True)
     async with open_services(settings) as services:
         app = create_app(services, worker=create_worker(services) if with_worker else None)
-        collect_seldom()
+        keep_what_is_loaded()
         click.echo(f"gateway: serving http://{host}:{port}, API at /v1, OpenAPI at /schema; stop with Ctrl-C", err=True)
         await server(app, host=host, port=port).serve()
 
 
-def collect_seldom() -> None:
-    """Let Python look for garbage in cycles less often, and not among what the process was started with.
+def keep_what_is_loaded() -> None:
+    """Let Python's collector leave alone what the process was started with: it stays until the end.
 
-    What is counted by references is freed at once all the same. By Python's defaults every 700 new objects are looked
-    through, and all that was imported again and again: a third of the CPU time of a contact sync.
+    Else the collector goes through all that was imported again and again: a third of the CPU time of a contact sync.
+    Its thresholds stay as they are: rarer collections save nothing more, and cost memory (``docs/performance.md``).
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
 
 
 def server(app: Litestar, *, host: str, port: int) -> uvicorn.Server:
@@ -68,7 +67,7 @@ async def _work() -> None:
     share_one_heap()
     async with open_services(load(Settings)) as services:
         running = create_worker(services)
-        collect_seldom()
+        keep_what_is_loaded()
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sign, lambda: asyncio.ensure_future(running.stop()))
