@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, exists, or_, select, update
 
 from gateway.storage.columns import new_id
-from gateway.storage.engine import AsyncConnection, among, insert
+from gateway.storage.engine import AsyncConnection, insert
 from gateway.storage.prepared import as_wanted, prepared, wanted_rows
 from gateway.storage.tables import campaigns, connections, setups
 from gateway_schemas.campaign import (
@@ -85,14 +85,6 @@ class SetupRow(msgspec.Struct, frozen=True, kw_only=True):
 
 _CAMPAIGN = [campaigns.c[name] for name in CampaignRow.__struct_fields__]
 _SETUP = [setups.c[name] for name in SetupRow.__struct_fields__]
-_ONE_CAMPAIGN = select(*_CAMPAIGN).where(
-    campaigns.c.account_id == bindparam("account"), campaigns.c.id == bindparam("campaign")
-)
-_SETUP_FOR = select(*_SETUP).where(
-    setups.c.connection_id == bindparam("connection"),
-    setups.c.campaign_id == bindparam("campaign"),
-    setups.c.role == bindparam("role"),
-)
 
 
 class CampaignKey(NamedTuple):
@@ -115,8 +107,8 @@ class SetupKey(NamedTuple):
 
 async def get(conn: AsyncConnection, account_id: str, campaign_id: str) -> CampaignRow | None:
     """Return one campaign of an account."""
-    row = (await conn.execute(_ONE_CAMPAIGN, {"account": account_id, "campaign": campaign_id})).one_or_none()
-    return None if row is None else _campaign(row)
+    key = CampaignKey(account_id, campaign_id)
+    return (await at(conn, [key])).get(key)
 
 
 async def at(conn: AsyncConnection, keys: Collection[CampaignKey]) -> dict[CampaignKey, CampaignRow]:
@@ -152,10 +144,8 @@ def mark_of(saved: Any) -> str:
 
 async def by_ids(conn: AsyncConnection, account_id: str, ids: Sequence[str]) -> dict[str, CampaignRow]:
     """Return those of an account's campaigns that exist, by id."""
-    found = await conn.execute(
-        select(*_CAMPAIGN).where(campaigns.c.account_id == account_id, among(conn, campaigns.c.id, ids))
-    )
-    return {row.id: _campaign(row) for row in found}
+    found = await at(conn, [CampaignKey(account_id, one) for one in ids])
+    return {row.id: row for row in found.values()}
 
 
 async def list_campaigns(
@@ -222,9 +212,8 @@ async def upsert(
 
 async def setup(conn: AsyncConnection, connection_id: str, campaign_id: str, role: str) -> SetupRow | None:
     """Return the setup of a connection for one campaign and role."""
-    place = {"connection": connection_id, "campaign": campaign_id, "role": role}
-    row = (await conn.execute(_SETUP_FOR, place)).one_or_none()
-    return None if row is None else _setup(row)
+    key = SetupKey(connection_id, campaign_id, role)
+    return (await setups_at(conn, [key])).get(key)
 
 
 async def setups_at(conn: AsyncConnection, keys: Collection[SetupKey]) -> dict[SetupKey, SetupRow]:
