@@ -215,7 +215,6 @@ async def cancel_tasks(
     conn: AsyncConnection,
     reason: str,
     *,
-    lane: str | None = None,
     kind: str | None = None,
     account_id: str | None = None,
     unique_key: str | None = None,
@@ -223,9 +222,7 @@ async def cancel_tasks(
     ids: Collection[str] | None = None,
 ) -> int:
     """Cancel waiting and parked tasks that fit every given condition; return how many. Running ones go on."""
-    chosen = _chosen(
-        conn, lane=lane, kind=kind, account_id=account_id, unique_key=unique_key, park_cause=park_cause, ids=ids
-    )
+    chosen = _chosen(conn, kind=kind, account_id=account_id, unique_key=unique_key, park_cause=park_cause, ids=ids)
     cancelled = await conn.execute(
         update(tasks)
         .where(tasks.c.state.in_(["available", "parked"]), chosen)

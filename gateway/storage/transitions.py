@@ -203,8 +203,10 @@ async def save_steps(conn: AsyncConnection, items: Sequence[Steps]) -> list[bool
     running = await _running(conn, [item.task_id for item in items])
     saved = [item.lease in standing and (item.task_id, item.attempt) in running for item in items]
     kept = [item for item, is_kept in zip(items, saved, strict=True) if is_kept]
-    for apply in await _write_together(conn, [item.apply for item in kept if item.apply is not None]):
-        await apply(conn)
+    await _write_together(conn, [item.apply for item in kept])
+    for item in kept:
+        if item.apply is not None and not isinstance(item.apply, Together):
+            await item.apply(conn)
     if kept:
         await conn.execute(_SAVE_STEPS, [{"task": item.task_id, "new_steps": item.steps} for item in kept])
     return saved
@@ -218,10 +220,10 @@ async def finish(conn: AsyncConnection, items: Sequence[Finish]) -> list[bool]:
     standing = await owned(conn, [item.lease for item in items])
     running = await _running(conn, [item.task.id for item in items])
     kept = [item for item in items if item.lease in standing and (item.task.id, item.task.attempt) in running]
-    alone = set(map(id, await _write_together(conn, [apply for item in kept for apply in item.applies])))
+    await _write_together(conn, [apply for item in kept for apply in item.applies])
     for item in kept:
         for apply in item.applies:
-            if id(apply) in alone:
+            if not isinstance(apply, Together):
                 await apply(conn)
         if item.hold_cause is not None:
             await hold(conn, item.lease.lane, item.hold_cause)
@@ -232,18 +234,14 @@ async def finish(conn: AsyncConnection, items: Sequence[Finish]) -> list[bool]:
     return [item.lease in standing for item in items]
 
 
-async def _write_together(conn: AsyncConnection, applies: Iterable[Apply]) -> list[Apply]:
-    """Write what tasks share, one call a flow; return the others, in their order."""
+async def _write_together(conn: AsyncConnection, applies: Iterable[Apply | None]) -> None:
+    """Write what tasks share, one call a flow."""
     shared: dict[Any, list[Any]] = {}
-    others: list[Apply] = []
     for apply in applies:
         if isinstance(apply, Together):
             shared.setdefault(apply.flow, []).append(apply.item)
-        else:
-            others.append(apply)
     for flow, items in shared.items():
         await flow(conn, items)
-    return others
 
 
 async def put_back(conn: AsyncConnection, lanes: Collection[str], status: str, *, at_work: Collection[str] = ()) -> int:
