@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ..flows.conftest import HOST_KEY, World, make_world  # noqa: TID252 - folders of tests are no packages
-from .browsing import Browser, Page
+from .browsing import Page
 
 __all__ = ["make_world"]  # the fixture of the flow tests
 
@@ -21,21 +21,17 @@ async def world(make_world) -> World:
 
 
 @pytest.fixture
-async def browser(world):
-    browser = Browser(world.app)
-    await browser.go((await world.call("POST", "/v1/accounts/acme/sessions"))["url"])
-    await browser.press("Open the console")
-    yield browser
-    await browser.close()
+def gateway(world) -> World:
+    """What the browsers of these tests stand before."""
+    return world
 
 
 @pytest.fixture
-async def operator(world):
-    browser = Browser(world.app)
+async def operator(new_browser):
+    browser = new_browser()
     await browser.go("/console/sign-in")
     await browser.press("Sign in", secret__key=HOST_KEY)
-    yield browser
-    await browser.close()
+    return browser
 
 
 async def delivered(world, **changes):

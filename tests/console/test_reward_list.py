@@ -20,12 +20,9 @@ async def world(make_world) -> World:
 
 
 @pytest.fixture
-async def browser(world):
-    browser = Browser(world.app)
-    await browser.go((await world.call("POST", "/v1/accounts/acme/sessions"))["url"])
-    await browser.press("Open the console")
-    yield browser
-    await browser.close()
+def gateway(world) -> World:
+    """What the browsers of these tests stand before."""
+    return world
 
 
 async def owed(world, rule=FIXED, amount="1200"):
