@@ -1,6 +1,6 @@
 """Rewards: list an account's, and say that one was paid or will not be."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from litestar import get, post
 from litestar.di import NamedDependency
@@ -11,10 +11,9 @@ from gateway.errors import not_found
 from gateway.flows.rewards import rewards
 from gateway.flows.services import Services
 from gateway_schemas.base import Page
-from gateway_schemas.campaign import Reward, RewardDecision
+from gateway_schemas.campaign import Reward, RewardDecision, RewardState
 
 Limit = Annotated[int, Parameter(ge=1, le=200)]
-State = Literal["held", "due", "issued", "cancelled"]
 
 TAGS = ["rewards"]
 
@@ -24,7 +23,7 @@ async def list_rewards(
     account: FromPath[str],
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
-    in_state: Annotated[State | None, QueryParameter(name="state")] = None,
+    in_state: Annotated[RewardState | None, QueryParameter(name="state")] = None,
     cursor: FromQuery[str | None] = None,
     limit: Limit = 50,
 ) -> Page[Reward]:

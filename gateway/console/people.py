@@ -127,9 +127,7 @@ async def _page(
         referrer=referrer,
         rewards=owed.data,
         more_rewards=owed.next is not None,
-        people=await flow.names_of(
-            desk.services, desk.account_id, [one for reward in owed.data for one in (reward.referrer, reward.referred)]
-        ),
+        people=await reward_list.named(desk, owed.data),
         mark_of=mark_of,
         labels={one.key: one.label for one in campaign.fields},
         kinds=_kinds(desk),

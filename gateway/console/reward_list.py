@@ -1,6 +1,6 @@
 """Rewards of an account: the list, one of them, and somebody's word that it was paid or will not be."""
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -12,13 +12,12 @@ from gateway.flows.people import people
 from gateway.flows.rewards import rewards as flow
 from gateway.storage.campaigns import mark_of
 from gateway_schemas.base import Page
-from gateway_schemas.campaign import Reward
+from gateway_schemas.campaign import Reward, RewardState
 from gateway_schemas.person import Person
 from gateway_schemas.problem import FieldProblem
 
 PAGE = 50
 OF_A_PERSON = 10
-RewardState = Literal["held", "due", "issued", "cancelled"]
 
 
 @get("/a/{account:str}/rewards")
@@ -42,7 +41,7 @@ async def list_rewards(desk: NamedDependency[Desk]) -> Response[str]:
         next=page.next,
         chosen=state,
         referrer=referrer,
-        people=await _named(desk, page.data),
+        people=await named(desk, page.data),
         mark_of=mark_of,
     )
 
@@ -86,7 +85,7 @@ async def _page(desk: Desk, reward_id: str, *, status: int = 200, alert: str = "
         "reward.html",
         status=status,
         reward=found,
-        people=await _named(desk, [found]),
+        people=await named(desk, [found]),
         mark_of=mark_of,
         alert=alert,
         reason=reason,
@@ -99,7 +98,7 @@ async def of_person(desk: Desk, person: Person) -> Page[Reward]:
     return await flow.find_rewards(desk.services, desk.account_id, limit=OF_A_PERSON, **whose)
 
 
-async def _named(desk: Desk, rewards: list[Reward]) -> dict[str, str]:
+async def named(desk: Desk, rewards: list[Reward]) -> dict[str, str]:
     """Return what to call the people of these rewards, by id."""
     ids = [one for reward in rewards for one in (reward.referrer, reward.referred)]
     return await people.names_of(desk.services, desk.account_id, ids)

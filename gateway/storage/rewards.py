@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 import msgspec
 from sqlalchemy import bindparam, select, update
@@ -11,9 +10,7 @@ from sqlalchemy import bindparam, select, update
 from gateway.storage.columns import new_id
 from gateway.storage.engine import AsyncConnection, among, insert
 from gateway.storage.tables import rewards
-from gateway_schemas.campaign import RewardRule
-
-RewardState = Literal["held", "due", "issued", "cancelled"]
+from gateway_schemas.campaign import RewardRule, RewardState
 
 
 class RewardRow(msgspec.Struct, frozen=True, kw_only=True):

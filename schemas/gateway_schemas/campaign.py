@@ -12,6 +12,7 @@ from gateway_schemas.person import Code, Email, PersonName, Url
 
 CampaignState = Literal["draft", "live"]
 SetupState = Literal["ready", "needs_attention"]
+RewardState = Literal["held", "due", "issued", "cancelled"]
 FieldKey = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$(?!\n)", description="Lower-case key of a form field.")]
 
 
@@ -250,7 +251,7 @@ class Reward(Output, frozen=True, kw_only=True):
     referrer: str
     referred: str
     rule: str
-    state: Literal["held", "due", "issued", "cancelled"]
+    state: RewardState
     held_reason: str | None
     amount: Money | None
     sale_reference: str | None
