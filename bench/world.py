@@ -34,6 +34,7 @@ from gateway.settings import Settings, load
 from gateway.storage import migrate
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.tables import accounts, campaigns, connections, setups
+from gateway.testing.serving import free_ports
 from gateway.testing.transports import RoutedTransport
 from gateway_pipedrive.sandbox import create_sandbox
 from gateway_pipedrive.webhooks import USER
@@ -245,9 +246,7 @@ def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 def free_port() -> int:
     """Return a port that is free now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    return free_ports(1)[0]
 
 
 class Databases:
