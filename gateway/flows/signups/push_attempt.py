@@ -213,24 +213,15 @@ async def write_made(conn: AsyncConnection, made: Sequence[Made]) -> None:
     """Write down the records that steps made or found, with the end of these steps."""
     now = max(one.now for one in made)
     hashes = await people.email_hashes(conn, [one.ready.person.id for one in made])  # none is left of who was erased
-    new = [(one, one.ready.person) for one in made]
-    linked = [
-        msgspec.structs.replace(
-            link_to(one.record, person, one.ready.row.id), email_hash=hashes.get(person.id, person.email_hash)
-        )
-        for one, person in new
-    ]
+    linked = []
+    entries = []
+    for one in made:
+        person = one.ready.person
+        link = link_to(one.record, person, one.ready.row.id)
+        linked.append(msgspec.structs.replace(link, email_hash=hashes.get(person.id, person.email_hash)))
+        data = {"record": one.record.ref, "how": one.record.how}
+        entries.append(NewEntry(person.id, person.account_id, "push.step", f"{words(one.record)}.", data))
     await links.add(conn, linked, now)
-    entries = [
-        NewEntry(
-            person.id,
-            person.account_id,
-            "push.step",
-            f"{words(one.record)}.",
-            {"record": one.record.ref, "how": one.record.how},
-        )
-        for one, person in new
-    ]
     await timeline.add(conn, entries, now)
 
 
