@@ -4,6 +4,7 @@ import socket
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Literal, TypeVar
 
@@ -30,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import PoolProxiedConnection
 
 from gateway.sdk.clock import Clock
+from gateway.storage import sqlite_driver
 from gateway.storage.columns import Json, to_micros
 from gateway.storage.reader import Reader
 from gateway.storage.writer import Writer
@@ -264,10 +266,10 @@ def _assert_usable(path: str) -> None:
 
 def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     # isolation_level None: the driver opens no transaction by itself; the writer's begin is ours (below)
-    driver_arguments = {"timeout": BUSY_SECONDS, "isolation_level": None}
+    open_file = partial(sqlite_driver.connect, url.database or "", timeout=BUSY_SECONDS, isolation_level=None)
     writing = create_async_engine(
         url,
-        connect_args=driver_arguments,
+        async_creator=open_file,
         hide_parameters=True,  # what a statement was about is in no log
         pool_size=1,
         max_overflow=0,
@@ -275,12 +277,13 @@ def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     )
     reading = create_async_engine(
         url,
-        connect_args=driver_arguments,
+        async_creator=open_file,
         hide_parameters=True,
         pool_size=READERS,
         max_overflow=0,
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
     )
 
     @event.listens_for(writing.sync_engine, "connect")
@@ -325,6 +328,7 @@ def _postgresql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
         max_overflow=0,
         pool_pre_ping=True,
         isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
         connect_args={"timeout": CONNECT_SECONDS, "server_settings": {"default_transaction_read_only": "on"}},
     )
     return writing, reading
