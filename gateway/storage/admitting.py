@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import bindparam, update
-from sqlalchemy.sql.dml import ReturningInsert
 
 from gateway.storage.engine import AsyncConnection
+from gateway.storage.many import Rows
 from gateway.storage.people import PersonRow
-from gateway.storage.prepared import insert_into, prepared
 from gateway.storage.tables import people
 from gateway.storage.upsert import AlreadyThere
 
@@ -20,6 +18,8 @@ COMPLETED = (
 )  # fmt: skip
 """Columns that a signup may fill or change of a person who is there already."""
 
+_ROWS = Rows(people, PersonRow.__struct_fields__, lambda statement: statement.on_conflict_do_nothing())
+
 
 async def store(conn: AsyncConnection, new: Sequence[PersonRow], changed: Sequence[PersonRow]) -> bool:
     """Insert new people and complete known ones; return False, with nothing written, if another process was first.
@@ -28,14 +28,13 @@ async def store(conn: AsyncConnection, new: Sequence[PersonRow], changed: Sequen
     lock.
     """
     if conn.dialect.name == "sqlite":
-        if len(await _insert(conn, new)) != len(new):
+        if await _insert(conn, new) != len(new):
             raise RuntimeError("people were refused as duplicates although nobody else writes")
         await _complete(conn, changed)
         return True
     savepoint = await conn.begin_nested()
     try:
-        inserted = await _insert(conn, new)
-        if len(inserted) == len(new):
+        if await _insert(conn, new) == len(new):
             await _complete(conn, changed)
             await savepoint.commit()
             return True
@@ -45,19 +44,9 @@ async def store(conn: AsyncConnection, new: Sequence[PersonRow], changed: Sequen
     return False
 
 
-async def _insert(conn: AsyncConnection, new: Sequence[PersonRow]) -> set[str]:
-    if not new:
-        return set()
-    rows = [{name: getattr(row, name) for name in PersonRow.__struct_fields__} for row in new]
-    rows.sort(
-        key=lambda row: (row["account_id"], row["campaign_id"], row["role"], row["email_hash"] or "", row["id"])
-    )  # no deadlocks
-    return set((await conn.execute(_new(conn), rows)).scalars())
-
-
-@prepared
-def _new(dialect: str) -> ReturningInsert[Any]:
-    return insert_into(dialect, people).on_conflict_do_nothing().returning(people.c.id)
+async def _insert(conn: AsyncConnection, new: Sequence[PersonRow]) -> int:
+    in_order = sorted(new, key=lambda row: (row.account_id, row.campaign_id, row.role, row.email_hash or "", row.id))
+    return await _ROWS.add(conn, [_ROWS.row(person) for person in in_order])  # in order: no deadlocks
 
 
 async def _complete(conn: AsyncConnection, changed: Sequence[PersonRow]) -> None:

@@ -14,8 +14,9 @@ import msgspec
 from sqlalchemy import BigInteger, Table, cast, delete, func, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from gateway.storage.columns import new_id
+from gateway.storage.columns import new_ids, to_micros
 from gateway.storage.engine import AsyncConnection, among
+from gateway.storage.many import Rows, as_json
 from gateway.storage.prepared import as_wanted, wanted_rows
 from gateway.storage.tables import accounts, counters, events, people
 from gateway.storage.upsert import insert
@@ -57,7 +58,7 @@ class EventRow(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = [events.c[name] for name in EventRow.__struct_fields__]
-_INSERT = events.insert()
+_ROWS = Rows(events, ("id", "account_id", "person_id", "type", "version", "occurred_at", "sequence", "data"))
 _MORE = ("id", "more")
 
 
@@ -76,26 +77,17 @@ async def add(conn: AsyncConnection, new: Sequence[NewEvent], now: datetime) -> 
     accounts_next = await _next_numbers(
         conn, accounts, Counter(event.account_id for event in new if not event.person_id)
     )
-    ids = sorted(new_id("evt") for _ in new)  # so that ids sort as the list does
+    ids = new_ids("evt", len(new))  # in order, so that ids sort as the list does
+    at = to_micros(now)
     rows = []
     for event_id, event in zip(ids, new, strict=True):
         numbers, owner = (people_next, event.person_id) if event.person_id else (accounts_next, event.account_id)
         sequence = numbers[owner]
         numbers[owner] = sequence + 1
         rows.append(
-            {
-                "id": event_id,
-                "account_id": event.account_id,
-                "person_id": event.person_id,
-                "type": event.type,
-                "version": VERSION,
-                "occurred_at": now,
-                "sequence": sequence,
-                "data": event.data,
-            }
+            (event_id, event.account_id, event.person_id, event.type, VERSION, at, sequence, as_json(event.data))
         )
-    if rows:
-        await conn.execute(_INSERT, rows)
+    await _ROWS.add(conn, rows)
     return ids
 
 

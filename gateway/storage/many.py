@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 from sqlalchemy import ARRAY, BigInteger, Boolean, Column, String, Table, Text, bindparam, func, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
@@ -39,6 +40,13 @@ class Rows:
         self._names = list(names)
         self._conflict = conflict
 
+    def row(self, one: msgspec.Struct) -> tuple[Any, ...]:
+        """Return the row of a Struct whose fields are the columns, in their order."""
+        row = list(astuple(one))
+        for place, column_type in self._decorated:
+            row[place] = column_type.process_bind_param(row[place], None)
+        return tuple(row)
+
     async def add(self, conn: AsyncConnection, rows: Sequence[tuple[Any, ...]]) -> int:
         """Insert rows; return how many were stored, those of a conflict that changed something included."""
         if not rows:
@@ -47,6 +55,12 @@ class Rows:
             statement, in_order = self._sqlite
             return (await conn.exec_driver_sql(statement, list(map(in_order, rows)))).rowcount
         return (await conn.exec_driver_sql(self._postgresql, tuple(map(list, zip(*rows, strict=True))))).rowcount
+
+    @cached_property
+    def _decorated(self) -> list[tuple[int, Any]]:
+        """The places of what a column holds in another form than Python does, with its type."""
+        types = [self._table.c[name].type for name in self._names]
+        return [(place, one) for place, one in enumerate(types) if isinstance(one, TypeDecorator)]
 
     @cached_property
     def _sqlite(self) -> tuple[str, Callable[[tuple[Any, ...]], tuple[Any, ...]]]:

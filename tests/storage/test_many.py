@@ -1,14 +1,16 @@
 """Rows are stored as they are, whatever their number, on both databases."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from gateway.storage import sync_contacts, timeline
+from gateway.storage import events, sync_contacts, timeline
 from gateway.storage.columns import to_micros
 from gateway.storage.many import Rows, as_json
+from gateway.storage.people import COLUMNS, PersonRow, row_of
 from gateway.storage.tables import people
 from gateway.storage.tables import timeline as table
 
@@ -63,8 +65,20 @@ async def test_a_text_that_is_too_long_is_refused_and_not_cut(database):
         await write(database, Rows(table, NAMES), [("Hello", "i" * 41, "{}", "per_1", "acme", 1, "test")])
 
 
+async def test_a_struct_is_stored_as_the_table_holds_it(database):
+    person = PersonRow(
+        id="per_1", account_id="acme", campaign_id="summer", role="friend", email="é@example.com", fields={"a": [1, "é"]},
+        signed_up=False, crm_since=AT, sale_amount=Decimal("1E+2"), qualified_at=AT, qualified_by={"rule": "won"},
+        sequence=7, signed_up_at=AT, created_at=AT, updated_at=AT,
+    )  # fmt: skip
+    rows = Rows(people, PersonRow.__struct_fields__)
+    assert await write(database, rows, [rows.row(person)]) == 1
+    async with database.read() as conn:
+        assert row_of((await conn.execute(select(*COLUMNS))).one()) == person
+
+
 def test_every_kind_of_row_names_columns_that_the_table_has():
     """And a statement can be made of it for each database, without one."""
-    for rows in (timeline._ROWS, sync_contacts._ROWS, Rows(people, [column.name for column in people.c])):
+    for rows in (timeline._ROWS, events._ROWS, sync_contacts._ROWS, Rows(people, [column.name for column in people.c])):
         statement, _ = rows._sqlite
         assert statement.count("?") == rows._postgresql.count("::") == len(rows._names)
