@@ -67,9 +67,9 @@ async def test_a_text_that_is_too_long_is_refused_and_not_cut(database):
 
 async def test_a_struct_is_stored_as_the_table_holds_it(database):
     person = PersonRow(
-        id="per_1", account_id="acme", campaign_id="summer", role="friend", email="é@example.com", fields={"a": [1, "é"]},
-        signed_up=False, crm_since=AT, sale_amount=Decimal("1E+2"), qualified_at=AT, qualified_by={"rule": "won"},
-        sequence=7, signed_up_at=AT, created_at=AT, updated_at=AT,
+        id="per_1", account_id="acme", campaign_id="summer", role="friend", email="é@example.com",
+        fields={"a": [1, "é"]}, signed_up=False, crm_since=AT, sale_amount=Decimal("1E+2"), qualified_at=AT,
+        qualified_by={"rule": "won"}, sequence=7, signed_up_at=AT, created_at=AT, updated_at=AT,
     )  # fmt: skip
     rows = Rows(people, PersonRow.__struct_fields__)
     assert await write(database, rows, [rows.row(person)]) == 1
