@@ -45,8 +45,9 @@ async def store(conn: AsyncConnection, new: Sequence[PersonRow], changed: Sequen
 
 
 async def _insert(conn: AsyncConnection, new: Sequence[PersonRow]) -> int:
+    # no deadlocks
     in_order = sorted(new, key=lambda row: (row.account_id, row.campaign_id, row.role, row.email_hash or "", row.id))
-    return await _ROWS.add(conn, [_ROWS.row(person) for person in in_order])  # in order: no deadlocks
+    return await _ROWS.add(conn, [_ROWS.row(person) for person in in_order])
 
 
 async def _complete(conn: AsyncConnection, changed: Sequence[PersonRow]) -> None:

@@ -328,7 +328,6 @@ def _postgresql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
         max_overflow=0,
         pool_pre_ping=True,
         isolation_level="AUTOCOMMIT",
-        skip_autocommit_rollback=True,
         connect_args={"timeout": CONNECT_SECONDS, "server_settings": {"default_transaction_read_only": "on"}},
     )
     return writing, reading

@@ -1,16 +1,15 @@
 """aiosqlite with one hand-over a statement.
 
-aiosqlite runs a connection's statements in a thread of its own. SQLAlchemy hands each over four times: make a
+aiosqlite runs a connection's statements in a thread of its own. SQLAlchemy hands each over up to four times: make a
 cursor, execute, fetch, close. A hand-over costs about what a statement of ours does, so here one does all four;
-SQLAlchemy wants all rows at once anyway. What it asks of a cursor is what its asyncio adaption calls
-(``sqlalchemy.connectors.asyncio``); reading row by row from an open cursor (``AsyncConnection.stream``) is not among
-it, and fails.
+SQLAlchemy wants all rows at once anyway. What it asks of a cursor is in ``sqlalchemy.connectors.asyncio``; reading row
+by row from an open cursor (``AsyncConnection.stream``) is left out, and fails.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import aiosqlite
 
@@ -23,27 +22,39 @@ async def connect(path: str, **arguments: Any) -> aiosqlite.Connection:
 
 
 class _Connection(aiosqlite.Connection):
-    def __init__(self, connector: Callable[[], sqlite3.Connection], iter_chunk_size: int) -> None:
-        super().__init__(connector, iter_chunk_size)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self._thread.daemon = True  # as SQLAlchemy does: a connection that was not closed keeps no process alive
 
-    def cursor(self) -> "_Cursor":  # type: ignore[override]
+    def cursor(self) -> "_Cursor":  # type: ignore[override] # SQLAlchemy wants something to enter, ours is made at once
         return _Cursor(self)
 
-    async def run(self, use: Callable[[sqlite3.Cursor], None]) -> None:
-        """Call ``use`` in this connection's thread, with a cursor that is closed behind it."""
-        await self._execute(self._with_cursor, use)  # type: ignore[no-untyped-call]
+    async def run(self, how: "How", statement: str, parameters: Any) -> "Result":
+        """Run a statement to its end in this connection's thread."""
+        # a function with the driver's own connection: until its next call the thread keeps what it has called, and what
+        # names this object would keep a connection alive that everybody has forgotten
+        result: Result = await self._execute(_whole, self._conn, how, statement, parameters)  # type: ignore[no-untyped-call] # untyped in aiosqlite
+        return result
 
-    def _with_cursor(self, use: Callable[[sqlite3.Cursor], None]) -> None:
-        cursor = self._conn.cursor()
-        try:
-            use(cursor)
-        finally:
-            cursor.close()
+
+How = Literal["execute", "executemany"]
+Result = tuple[list[Any], Sequence[Any] | None, int, int | None]
+"""Rows, description, number of rows changed and last row id, as of a cursor of the Python database API."""
+
+
+def _whole(connection: sqlite3.Connection, how: How, statement: str, parameters: Any) -> Result:
+    cursor = connection.cursor()
+    try:
+        getattr(cursor, how)(statement, parameters)
+        return cursor.fetchall(), cursor.description, cursor.rowcount, cursor.lastrowid
+    finally:
+        cursor.close()  # else the traceback of an error would keep it open, and with it the log from being written back
 
 
 class _Cursor:
     """A statement's rows and what else is known of it, once it has run."""
+
+    arraysize = 1
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
@@ -56,23 +67,18 @@ class _Cursor:
         return self
 
     async def execute(self, statement: str, parameters: Any = ()) -> None:
-        def use(cursor: sqlite3.Cursor) -> None:
-            self._keep(cursor.execute(statement, parameters))
-
-        await self._connection.run(use)
+        await self._run("execute", statement, parameters)
 
     async def executemany(self, statement: str, parameters: Any) -> None:
-        def use(cursor: sqlite3.Cursor) -> None:
-            self._keep(cursor.executemany(statement, parameters))
-
-        await self._connection.run(use)
+        await self._run("executemany", statement, parameters)
 
     async def fetchall(self) -> list[Any]:
         return self._rows
 
     async def close(self) -> None:
-        """Do nothing: what the driver held of the statement is given back already."""
+        self._rows.clear()  # the thread keeps the list until its next statement
 
-    def _keep(self, cursor: sqlite3.Cursor) -> None:
-        self._rows = cursor.fetchall()
-        self.description, self.rowcount, self.lastrowid = cursor.description, cursor.rowcount, cursor.lastrowid
+    async def _run(self, how: How, statement: str, parameters: Any) -> None:
+        self._rows, self.description, self.rowcount, self.lastrowid = await self._connection.run(
+            how, statement, parameters
+        )

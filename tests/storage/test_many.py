@@ -75,6 +75,8 @@ async def test_a_struct_is_stored_as_the_table_holds_it(database):
     assert await write(database, rows, [rows.row(person)]) == 1
     async with database.read() as conn:
         assert row_of((await conn.execute(select(*COLUMNS))).one()) == person
+        raw = (await conn.exec_driver_sql("SELECT sale_amount, qualified_by, qualified_at FROM people")).one()
+    assert raw == ("100", '{"rule":"won"}', to_micros(AT))
 
 
 def test_every_kind_of_row_names_columns_that_the_table_has():

@@ -1,5 +1,7 @@
 """SQLite's statements are handed over once each, and all that SQLAlchemy asks of a cursor is right."""
 
+import asyncio
+import gc
 import sqlite3
 from contextlib import closing
 
@@ -23,6 +25,13 @@ async def engine(tmp_path):
         await conn.execute(text("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT UNIQUE)"))
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+async def things(engine, tmp_path, clock):
+    database = await Database.open(f"sqlite:///{tmp_path}/things.db", clock)
+    yield database
+    await database.close()
 
 
 @pytest.fixture
@@ -51,15 +60,13 @@ async def test_a_statement_is_handed_over_once(engine, handed_over):
         assert len(handed_over) == 4
 
 
-async def test_a_read_is_handed_over_once(tmp_path, clock, handed_over):
-    database = await Database.open(f"sqlite:///{tmp_path}/things.db", clock)
-    async with database.read() as conn:  # opens the connection
+async def test_a_read_is_handed_over_once(things, handed_over):
+    async with things.read() as conn:  # opens the connection
         await conn.execute(text("SELECT 1"))
     handed_over.clear()
-    async with database.read() as conn:
+    async with things.read() as conn:
         assert (await conn.execute(text("SELECT 1"))).scalar_one() == 1
     assert len(handed_over) == 1  # and there is nothing to roll back
-    await database.close()
 
 
 async def test_rows_numbers_and_keys_are_the_drivers(engine):
@@ -88,12 +95,41 @@ async def test_an_error_is_the_drivers_and_the_connection_goes_on(engine):
         assert (await conn.execute(text("SELECT count(*) FROM things WHERE id = 1"))).scalar_one() == 1
 
 
-async def test_no_statement_keeps_a_lock_on_what_it_read(tmp_path, clock):
-    """A cursor that was left open would hold up the checkpoint of the log for as long as it lives."""
-    database = await Database.open(f"sqlite:///{tmp_path}/things.db", clock)
-    await database.writer.run(lambda conn: conn.execute(text("CREATE TABLE things AS SELECT 1 AS id")))
-    async with database.read() as conn:
-        (await conn.execute(text("SELECT id FROM things UNION ALL SELECT 2"))).first()  # one of two rows
+async def test_rows_can_be_taken_one_by_one_once_they_are_read(engine):
+    async with engine.connect() as conn:
+        found = await conn.execute(text("SELECT 1 UNION ALL SELECT 2"))
+        assert found.fetchmany() == [(1,)]
+        assert list(found.partitions()) == [[(2,)]]
+
+
+async def test_a_statement_that_failed_amid_its_rows_does_not_hold_up_the_log(things, tmp_path):
+    """Its error holds frames, and those would hold the cursor, open, for as long as somebody keeps the error."""
+    async with things.read() as conn:
+        with pytest.raises(OperationalError) as kept:
+            await conn.execute(text("SELECT CAST(x'ff' AS TEXT) AS id UNION ALL SELECT id FROM things"))
+        assert "decode to UTF-8" in str(kept.value)
         with closing(sqlite3.connect(tmp_path / "things.db")) as other:
+            other.execute("CREATE TABLE more (id)")
             assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)  # busy, logged, moved
-    await database.close()
+
+
+async def test_a_connection_that_was_forgotten_is_given_up_and_says_so(tmp_path):
+    connection = await sqlite_driver.connect(f"{tmp_path}/things.db")
+    cursor = connection.cursor()
+    await cursor.execute("SELECT 1")
+    assert await cursor.fetchall() == [(1,)]
+    thread = connection._thread
+    with pytest.warns(ResourceWarning, match="deleted before being closed"):
+        del connection, cursor
+    await asyncio.to_thread(thread.join, 10)
+    assert not thread.is_alive()
+
+
+async def test_what_a_statement_found_is_not_kept_until_the_next_one(engine):
+    async with engine.connect() as conn:
+        found = (await conn.execute(text("SELECT 'kept' || value AS kept FROM json_each('[1, 2]')"))).all()
+        assert found == [("kept1",), ("kept2",)]
+        del found
+        gc.collect()
+        rows = [one for one in gc.get_objects() if isinstance(one, list) and one and one[0] == ("kept1",)]
+        assert rows == []
