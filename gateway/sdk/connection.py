@@ -82,10 +82,14 @@ class Once(Protocol):
         that attempt began, then calls ``find``; only a miss calls ``create``.
 
         Args:
-            step: Name of the step; the record kind that it makes.
+            step: Name of the step: the record kind that it makes, and the same in each attempt. Each record of a push
+                needs a name of its own (``line_1``, ``line_2``).
             find: Looks for what an earlier attempt may have made; gets the time when that attempt began.
                 It must see fresh writes: never a search index that lags.
             create: Makes the record: exactly one write call.
+
+        Raises:
+            StepNamedTwice: This push has used the name for another record already; nothing is written.
         """
 
 

@@ -14,6 +14,8 @@
     ├── NotSupported        the vendor or this account cannot do that
     └── Misconfigured       our own settings are wrong (client id, app key)
 
+``StepNamedTwice`` is none of them: the host raises it at a plugin that names two writes of a push alike.
+
 Raise the narrowest. Say in the message what was tried, with which id, and what to do now.
 Any other exception is a bug of the plugin: logged, retried with back-off, failed after the last attempt.
 """
@@ -101,3 +103,18 @@ class NotSupported(PluginError):
 
 class Misconfigured(PluginError):
     """The vendor refused our app itself: settings of the operator are wrong."""
+
+
+class StepNamedTwice(Exception):
+    """A push gave one name to two steps: the second record would have been taken for the first and never written.
+
+    Args:
+        step: The name.
+    """
+
+    def __init__(self, step: str) -> None:
+        super().__init__(
+            f"push.once({step!r}, …) was called twice in one push. A step is remembered by its name, so each record "
+            f"needs a name of its own: for example {step + '_2'!r} for the second."
+        )
+        self.step = step

@@ -48,6 +48,7 @@ class ToyCrm:
         self.writes: list[str] = []
         self.running: dict[str, int] = {}
         self.together = False
+        self.lead_step = "lead"
         self.before_status: Callable[[], None] | None = None
 
     def of(self, kind: str) -> list[RecordRef]:
@@ -130,7 +131,7 @@ class ToyPlugin:
             if contact.ref not in crm.records:
                 raise errors.RecordGone(f"contact {contact.ref.id} is gone")
             lead = await push.once(
-                "lead", find=lambda since: self.find("lead", push), create=lambda: self.create("lead", push)
+                crm.lead_step, find=lambda since: self.find("lead", push), create=lambda: self.create("lead", push)
             )
             return PushResult(records=[contact, lead])
         finally:

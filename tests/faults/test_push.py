@@ -109,6 +109,22 @@ async def test_a_crash_between_a_step_and_its_saving_is_found_out(toy, monkeypat
     assert len(toy.crm.of("contact")) == 1
 
 
+async def test_two_records_of_one_name_are_refused_and_not_taken_for_one(toy):
+    await toy.connect()
+    toy.crm.lead_step = "contact"
+    person = await toy.sign_up()
+    await toy.drain()
+    assert (await toy.person(person)).crm == "waiting"
+    assert toy.crm.writes == ["contact friend@example.com"]
+    (task,) = await toy.tasks("push_signup")
+    assert "StepNamedTwice" in task.error
+    assert "'contact'" in task.error
+    toy.crm.lead_step = "lead"  # the plugin was mended
+    await toy.later(minutes=5)
+    assert (await toy.person(person)).crm == "linked"
+    assert toy.crm.writes == ["contact friend@example.com", "lead friend@example.com"]
+
+
 async def test_one_email_in_two_campaigns_becomes_one_contact(toy):
     await toy.connect(campaigns_=("spring", "autumn"))
     ids = await asyncio.gather(

@@ -176,6 +176,17 @@ async def test_a_write_outside_of_a_step_is_stopped_and_told(toy):
     assert toy.vendor.writes == []
 
 
+async def test_two_steps_of_one_name_are_told(toy):
+    await toy.ready()
+    toy.plugin.names_alike = True
+    found = await toy.call("POST", PREVIEW, {})
+    (problem,) = found["problems"]
+    assert problem["code"] == "unsafe_write"
+    assert "'contact'" in problem["message"]
+    assert "a name of its own" in problem["message"]
+    assert toy.vendor.writes == []
+
+
 async def test_a_wrong_sample_is_refused_by_field(toy):
     await toy.ready()
     assert await toy.problems("POST", PREVIEW, {"person": {"email": "jane at example"}}) == [

@@ -176,6 +176,7 @@ class Plugin:
 
     def __init__(self) -> None:
         self.writes_outside = False
+        self.names_alike = False
         self.refuses: str | None = None
         self.manifest = MANIFEST
 
@@ -235,7 +236,7 @@ class Plugin:
         async def make_lead() -> PushedRecord:
             return await write("POST", "/leads", lead_values, "lead", "created")
 
-        lead = await push.once("lead", find=nothing, create=make_lead)
+        lead = await push.once("contact" if self.names_alike else "lead", find=nothing, create=make_lead)
         return PushResult(records=[contact, lead], others=others, notes=["Pushed by the toy."])
 
 

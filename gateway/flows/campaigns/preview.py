@@ -18,7 +18,7 @@ from gateway.flows.contact_index import existing
 from gateway.flows.people.shapes import mapping_campaign
 from gateway.flows.services import Services
 from gateway.sdk.connection import Connection, Create, Find, Push, PushedRecord, PushResult
-from gateway.sdk.errors import MappingBroken, ReauthRequired, Rejected
+from gateway.sdk.errors import MappingBroken, ReauthRequired, Rejected, StepNamedTwice
 from gateway.sdk.http import SAFE_METHODS
 from gateway.sdk.mapping import MappingPerson, render
 from gateway.storage import links
@@ -72,9 +72,17 @@ class DryOnce:
 
     def __init__(self, transport: DryTransport) -> None:
         self._transport = transport
+        self._named: set[str] = set()
 
     async def __call__(self, step: str, *, find: Find, create: Create) -> PushedRecord:
-        """Return what the step finds without writing, or a record that stands for what it would have written."""
+        """Return what the step finds without writing, or a record that stands for what it would have written.
+
+        Raises:
+            StepNamedTwice: A step before had that name.
+        """
+        if step in self._named:
+            raise StepNamedTwice(step)
+        self._named.add(step)
         self._transport.step = step
         try:
             return await create()
@@ -201,6 +209,9 @@ async def _dry_run(
     except DryRun as outside:
         what = f"{outside.stopped.method} {outside.stopped.path}"
         message = f"The integration writes {what} outside of a step; this is a bug of it."
+        return Run(stopped=dry[0].stopped, problems=[SetupProblem(field="", message=message, code="unsafe_write")])
+    except StepNamedTwice as error:
+        message = f"The integration names two steps alike; this is a bug of it. {error}"
         return Run(stopped=dry[0].stopped, problems=[SetupProblem(field="", message=message, code="unsafe_write")])
     except Rejected as error:
         found = [SetupProblem(field=one.field, message=one.message, code=one.code) for one in error.problems]

@@ -80,6 +80,7 @@ class Steps:
         self._on_begin: Callable[[], Apply] | None = on_begin
         self._on_finish = on_finish
         self._lock = asyncio.Lock()
+        self._named: set[str] = set()
 
     @property
     def in_doubt(self) -> bool:
@@ -107,9 +108,20 @@ class Steps:
         """Return the step's record: remembered, found, or created; see ``gateway.sdk.connection.Once``.
 
         Raises:
+            StepNamedTwice: This attempt has a record of that name, or is making one.
             Unsettled: The step is in doubt, and it is too early to look.
             LostLease: Another process has taken over; the work must stop.
         """
+        if step in self._named:
+            raise errors.StepNamedTwice(step)
+        self._named.add(step)
+        try:
+            return await self._once(step, find, create)
+        except BaseException:
+            self._named.discard(step)  # it has no record yet, so the plugin may try again
+            raise
+
+    async def _once(self, step: str, find: Find, create: Create) -> PushedRecord:
         known = self.steps.get(step)
         if known is not None and known.record is not None:
             return known.record

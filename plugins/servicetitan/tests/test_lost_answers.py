@@ -33,6 +33,7 @@ async def test_a_lost_answer_makes_nothing_twice(
         strike(sandbox, fault)
 
     result = await until_done(lambda: push_signup(connection, push))
+    push.once.next_attempt()
     again = await push_signup(connection, push)
 
     assert len(sandbox.bookings(EMAIL)) == 1
