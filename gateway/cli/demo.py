@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,36 @@ CONTACTS = 40
 @click.option("--keep", is_flag=True, help=f"Keep ./{FOLDER}/gateway.db and go on serving, to explore.")
 def demo(crm: str, keep: bool) -> None:
     """Tell one referral from signup to reward, with a sandbox of the CRM and a fake host."""
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    if crm not in found:
-        raise click.UsageError(f"no sandbox {crm!r} is installed; there is: {', '.join(sorted(found)) or 'none'}")
     logs.configure("console", "error")
-    asyncio.run(_demo(found[crm].load(), crm, keep=keep))
+    asyncio.run(_demo(_sandbox(crm), crm, keep=keep))
+
+
+def _sandbox(crm: str) -> Any:
+    """Return the sandbox's module.
+
+    Raises:
+        UsageError: It is not installed, or has no story to tell.
+    """
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    wanted = points[crm].load() if crm in points else None
+    if wanted is not None and hasattr(wanted, "story"):
+        return wanted
+    told = [name for name in sorted(points) if name != crm and _tells(points[name])]
+    offered = f"there is: {', '.join(told) or 'none'}"
+    if wanted is None:
+        raise click.UsageError(f"no sandbox {crm!r} is installed; of those with a story {offered}")
+    raise click.UsageError(
+        f"the sandbox of {crm!r} has no story(base_url, callback_url) to tell, see docs/plugins.md; "
+        f"of those with one {offered}"
+    )
+
+
+def _tells(point: EntryPoint) -> bool:
+    """Return whether a sandbox has a story; one that is broken has none."""
+    try:
+        return hasattr(point.load(), "story")
+    except Exception:  # noqa: BLE001 - whatever another plugin's module does, this command's sentence is about this one
+        return False
 
 
 async def _demo(sandbox: Any, crm: str, *, keep: bool) -> None:

@@ -1,5 +1,7 @@
 """Mistakes on the command line end with one sentence."""
 
+from types import SimpleNamespace
+
 import pytest
 from click.testing import CliRunner
 
@@ -35,6 +37,29 @@ def test_a_database_out_of_reach_ends_with_a_sentence(monkeypatch, capsys, url, 
         main()
     assert ended.value.code == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+class Point:
+    """An installed sandbox; it has a story, or is broken, or has none."""
+
+    def __init__(self, name, what):
+        self.name, self.what = name, what
+
+    def load(self):
+        if self.what == "broken":
+            raise RuntimeError("no such module")
+        return SimpleNamespace(**({"story": None} if self.what == "story" else {}))
+
+
+@pytest.mark.parametrize(("crm", "why"), [("acme", "has no story"), ("nobody", "no sandbox 'nobody' is installed")])
+def test_the_demo_of_a_crm_without_a_story_ends_with_a_sentence(monkeypatch, crm, why):
+    points = [Point("acme", "none"), Point("bent", "broken"), Point("zeta", "story"), Point("beta", "story")]
+    monkeypatch.setattr("gateway.cli.demo.entry_points", lambda group: points)
+    answer = run("demo", "--crm", crm)
+    assert answer.exit_code == 2
+    said = " ".join(answer.output.split())
+    assert why in said
+    assert said.endswith("there is: beta, zeta")
 
 
 def test_rewrap_encrypts_anew_what_the_older_key_encrypted(tmp_path):
