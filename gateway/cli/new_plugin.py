@@ -1,11 +1,17 @@
 """``gateway new-plugin KEY``: make a package for an integration that passes the conformance suite already."""
 
+import keyword
 import re
+from importlib.metadata import PackageNotFoundError, entry_points, requires
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
+import msgspec
 
 from gateway import testing
+from gateway.plugins import GROUP
+from gateway.settings import Settings
 
 SCAFFOLD = Path(testing.__file__).parent / "scaffold"
 SKIPPED = frozenset({"__pycache__"})
@@ -26,12 +32,36 @@ def new_plugin(key: str, into: Path, name: str | None) -> None:
     """Make a package for a new integration KEY, with a sandbox and tests that pass."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", key):
         raise click.UsageError(f"{key!r} is no key: use lower-case letters, digits and _, a letter first")
+    if (taken := why_taken(key)) is not None:
+        raise click.UsageError(f"{taken}; choose another key, for example {key}_crm")
     folder = into / key
     if folder.exists():
         raise click.UsageError(f"{folder} is there already")
     written = [write(file, folder, key, name or key.replace("_", " ").title()) for file in _files()]
     click.echo(f"{folder}: {len(written)} files", err=True)
-    click.echo(f"next: cd {folder} && pip install -e . && gateway check-plugin {key}", err=True)
+    click.echo(f"next: cd {folder} && pip install -e . && gateway check-plugin {key} --write README.md", err=True)
+
+
+def why_taken(key: str) -> str | None:
+    """Return why a key would clash with a name that is there already, as half a sentence; ``None``: it is free."""
+    if keyword.iskeyword(key):
+        return f"{key!r} is a word of Python, which names no module"
+    if key == "gateway":
+        return "'gateway' is the gateway's own name"
+    if any(field.startswith(f"{key}_") for field in msgspec.structs.asdict(Settings())):
+        return f"GATEWAY_{key.upper()}_… are settings of the gateway, where this integration's would stand"
+    if key in {point.name for point in entry_points(group=GROUP)} or f"referral-gateway-{key}" in _required():
+        return f"there is an integration {key!r} already"
+    return f"there is a package gateway_{key} already" if find_spec(f"gateway_{key}") is not None else None
+
+
+def _required() -> set[str]:
+    """Return the distributions that the gateway names, its integrations among them, installed or not."""
+    try:
+        lines = requires("referral-gateway") or []
+    except PackageNotFoundError:  # it runs from its sources
+        return set()
+    return {found[0] for line in lines if (found := re.match(r"[\w.-]+", line)) is not None}
 
 
 def _files() -> list[Path]:

@@ -1,15 +1,23 @@
 """Read records, changes and contacts; the state of the record decides."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from gateway.sdk.connection import Connection
 from gateway.sdk.polling import ChangePage
 from gateway_acme.client import Client
 from gateway_schemas.records import Fact, Record, RecordChange, RecordRef
 from gateway_schemas.sync import ContactPage
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What a webhook says; the vendor sends other kinds too, which have no deal."""
+
+    id: str
+    deal: str
 
 
 async def read_records(connection: Connection, refs: Sequence[RecordRef]) -> list[Record]:
@@ -36,11 +44,18 @@ async def read_contacts(connection: Connection, checkpoint: str | None) -> Conta
     return ContactPage(contacts=[_record("contact", row) for row in rows], checkpoint=cursor)
 
 
+def read_message(body: bytes) -> Message | None:
+    """Return a message of ours, or ``None`` for any other."""
+    try:
+        return msgspec.json.decode(body, type=Message)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def read_webhook(body: bytes) -> list[RecordChange]:
     """Return what a webhook says: which deal changed; it is read again."""
-    said = json.loads(body)
-    ref = RecordRef(kind="deal", id=str(said["deal"]))
-    return [RecordChange(ref=ref, message_id=said["id"])] if "deal" in said else []
+    said = read_message(body)
+    return [] if said is None else [RecordChange(ref=RecordRef(kind="deal", id=said.deal), message_id=said.id)]
 
 
 def _record(kind: str, row: dict[str, Any]) -> Record:
