@@ -7,13 +7,14 @@ and a request that never left (no connection could be made) is ``RetryLater`` fo
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, Protocol
 
 import httpx
 import msgspec
 
+from gateway.sdk.clock import Clock
 from gateway.sdk.errors import (
     Misconfigured,
     NotSupported,
@@ -61,6 +62,7 @@ class VendorHttp:
         meter: Burst and daily limits; ``None`` in tests of a client alone.
         recorder: Attempt log; ``None`` where nothing is kept.
         auth: Adds the credentials, and refreshes them once on a 401.
+        now: The time in UTC, for answers that do not say theirs; default: this machine's.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class VendorHttp:
         meter: Meter | None = None,
         recorder: Recorder | None = None,
         auth: httpx.Auth | None = None,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
         self._client = client
         self.base_url = base_url.rstrip("/")
@@ -79,6 +82,7 @@ class VendorHttp:
         self._meter = meter
         self._recorder = recorder
         self._auth = auth
+        self._now = now or Clock().now
 
     def with_base(self, base_url: str, classify: Classify | None = None) -> "VendorHttp":
         """Return the same client with another base URL and the plugin's reading of refusals."""
@@ -89,6 +93,7 @@ class VendorHttp:
             meter=self._meter,
             recorder=self._recorder,
             auth=self._auth,
+            now=self._now,
         )
 
     async def request(
@@ -151,6 +156,7 @@ class VendorHttp:
             self._meter.after(response, cost)
         if response.is_success:
             return response
+        dated(response, self._now())
         raise (self._classify and self._classify(response)) or error_for(response, what, safe=safe)
 
     def _patient(self, read_seconds: float) -> httpx.Timeout:
@@ -216,20 +222,33 @@ def mask_emails(text: str) -> str:
     return _EMAIL.sub("…@…", text)
 
 
+def dated(response: httpx.Response, now: datetime) -> None:
+    """Give an answer that does not say when it was sent the time at which it came, as RFC 9110, 6.6.1 asks.
+
+    Args:
+        response: An answer, read just now.
+        now: In UTC, by the clock that the waiting is measured by.
+    """
+    response.headers.setdefault("date", format_datetime(now, usegmt=True))
+
+
 def retry_after(response: httpx.Response, *, default: float, ceiling: float = 3600) -> float:
-    """Return the seconds of ``Retry-After``, a number or an HTTP date, bounded; ``default`` when it cannot be read."""
+    """Return the seconds of ``Retry-After``, a number or an HTTP date, bounded; ``default`` when it cannot be read.
+
+    A date counts from the answer's ``Date``, so by the vendor's own clock; ``dated`` gives one to an answer without.
+    ``VendorHttp`` does so for each refusal before ``classify`` sees it.
+    """
     value = response.headers.get("retry-after", "").strip()
     try:
-        seconds = float(value) if _NUMBER.fullmatch(value) else _seconds_until(value, response.headers.get("date"))
+        seconds = float(value) if _NUMBER.fullmatch(value) else _between(response.headers.get("date", ""), value)
     except ValueError:
         return default
     return min(max(seconds, 0.0), ceiling)
 
 
-def _seconds_until(date: str, sent: str | None) -> float:
-    """Return seconds between two HTTP dates; by the vendor's clock where it says its time."""
-    when = parsedate_to_datetime(date)
-    now = parsedate_to_datetime(sent) if sent else datetime.now(UTC)
-    if when.tzinfo is None or now.tzinfo is None:
+def _between(sent: str, date: str) -> float:
+    """Return the seconds from one HTTP date to another."""
+    begin, end = parsedate_to_datetime(sent), parsedate_to_datetime(date)
+    if begin.tzinfo is None or end.tzinfo is None:
         raise ValueError("an HTTP date names its zone")
-    return (when - now).total_seconds()
+    return (end - begin).total_seconds()

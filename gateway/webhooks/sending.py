@@ -4,11 +4,12 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import httpx
 import msgspec
 
-from gateway.sdk.http import retry_after
+from gateway.sdk.http import dated, retry_after
 from gateway.webhooks.schedule import MAX_RETRY_AFTER
 
 TIMEOUT_SECONDS = 15.0
@@ -69,6 +70,7 @@ async def send(client: httpx.AsyncClient, url: str, headers: Mapping[str, str], 
         if response.is_redirect:
             error += "; redirects are not followed, enter the final URL"
         if "retry-after" in response.headers:
+            dated(response, datetime.now(UTC))  # a receiver is another machine, whose time no test moves
             asked = retry_after(response, default=0.0, ceiling=MAX_RETRY_AFTER)
     status = None if response is None else response.status_code
     return Answer(

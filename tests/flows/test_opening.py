@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
@@ -92,6 +93,16 @@ async def test_a_redirect_is_not_followed(gateway, row):
     gateway.vendor.answers = [httpx.Response(302, headers={"location": "https://evil.example"})]
     with pytest.raises(Misconfigured):
         await opened.http.get("/x")
+
+
+async def test_a_date_to_wait_for_counts_from_the_time_in_this_world(gateway, row):
+    gateway.clock.advance(timedelta(minutes=30))  # short of a new token
+    opened = await open_connection(gateway.services, row)
+    at = gateway.clock.now() + timedelta(seconds=600)
+    gateway.vendor.answers = [httpx.Response(429, headers={"retry-after": format_datetime(at, usegmt=True)})]
+    with pytest.raises(RetryLater) as told:
+        await opened.http.get("/x")
+    assert 500 < told.value.after_seconds <= 600
 
 
 async def test_a_dry_run_sees_requests_and_sends_none(gateway, row):

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
@@ -173,6 +174,16 @@ async def test_what_is_not_a_refused_grant_leaves_the_connection_active(gateway,
         await source.token()
     assert (await row_of(gateway, connection)).state == "active"
     assert await source.token() == "access-token-2"
+
+
+async def test_a_date_to_ask_for_tokens_again_counts_from_the_time_in_this_world(gateway):
+    connection = await gateway.connect()
+    gateway.clock.advance(timedelta(hours=1))
+    at = gateway.clock.now() + timedelta(seconds=600)
+    gateway.vendor.answers = [httpx.Response(429, headers={"retry-after": format_datetime(at, usegmt=True)})]
+    with pytest.raises(RetryLater) as told:
+        await (await source_of(gateway, connection)).token()
+    assert 500 < told.value.after_seconds <= 600
 
 
 async def test_an_answer_without_a_refresh_token_keeps_the_old_one(gateway):

@@ -1,5 +1,7 @@
 """What the wire says becomes one of our errors: above all, whether a write may have been done."""
 
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 
@@ -22,8 +24,8 @@ def vendor(handler, **kwargs):
     )
 
 
-def answering(status, **kwargs):
-    return vendor(lambda request: httpx.Response(status, **kwargs))
+def answering(status, *, now=None, **kwargs):
+    return vendor(lambda request: httpx.Response(status, **kwargs), now=now)
 
 
 def failing(error):
@@ -165,7 +167,31 @@ async def test_a_second_401_needs_a_person():
         ({"retry-after": "nan"}, 9),
         ({"retry-after": "Sun, 22 Nov 2026 10:00:30 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"}, 30),
         ({"retry-after": "Sun, 22 Nov 2026 09:00:00 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"}, 0),
+        ({"retry-after": "Sun, 22 Nov 2026 10:00:30 GMT", "date": "today"}, 9),
     ],
 )
 def test_every_form_of_retry_after_is_read_and_bounded(headers, seconds):
     assert retry_after(httpx.Response(429, headers=headers), default=9) == seconds
+
+
+LATER = datetime(2031, 5, 1, 12, 0, 0, tzinfo=UTC)
+"""What the connection's clock says: another time than this machine's."""
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "Thu, 01 May 2031 12:00:30 GMT"}, 30),
+        ({"retry-after": "Thu, 01 May 2031 11:00:00 GMT"}, 0),
+        # the vendor's clock is behind ours: what it says counts by its own time
+        ({"retry-after": "Thu, 01 May 2031 11:50:30 GMT", "date": "Thu, 01 May 2031 11:50:00 GMT"}, 30),
+    ],
+)
+@pytest.mark.parametrize(
+    "reading", [None, lambda response: RetryLater("!", after_seconds=retry_after(response, default=1))]
+)
+async def test_a_date_to_wait_for_counts_by_the_clock_of_the_connection(headers, seconds, reading):
+    http = answering(429, headers=headers, now=lambda: LATER).with_base("https://vendor.test/v2", reading)
+    with pytest.raises(RetryLater) as told:
+        await http.get("/x")
+    assert told.value.after_seconds == seconds

@@ -127,6 +127,7 @@ async def open_connection(
         meter=_meter(services, integration, row, run, person_waits=person_waits, background=background),
         recorder=CallLog(services, row, redactor, run),
         auth=None if source is None else BearerAuth(source),
+        now=services.clock.now,
     )
     return Connection(
         id=row.id,

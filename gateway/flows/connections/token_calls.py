@@ -13,7 +13,7 @@ import msgspec
 from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.errors import Misconfigured, ReauthRequired, Rejected, RetryLater
-from gateway.sdk.http import retry_after
+from gateway.sdk.http import dated, retry_after
 from gateway_schemas.manifest import OAuth2
 
 TIMEOUT = httpx.Timeout(10)
@@ -137,6 +137,7 @@ async def post_form(
             f"{what}: the vendor could not be reached ({type(error).__name__})", after_seconds=5
         ) from error
     if response.status_code == 429 or response.status_code >= 500:
+        dated(response, services.clock.now())
         seconds = retry_after(response, default=10)
         raise RetryLater(f"{what} was answered {response.status_code}", after_seconds=seconds)
     return response
