@@ -2,7 +2,8 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.flows.rewards.money import Unreadable, digits, read_amount, rounded
+from gateway.flows.rewards.money import Unreadable, read_amount
+from gateway.sdk.money import digits, from_minor, rounded, to_minor
 from gateway_schemas.base import Money
 
 
@@ -26,6 +27,34 @@ def test_digits(currency, expected):
 )
 def test_rounding_is_half_to_even(amount, currency, expected):
     assert str(rounded(Decimal(amount), currency)) == expected
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "amount"),
+    [
+        (1999, "USD", "19.99"),
+        (1990, "USD", "19.90"),
+        (7, "EUR", "0.07"),
+        (1999, "JPY", "1999"),
+        (1999, "KWD", "1.999"),
+        (-250, "EUR", "-2.50"),
+        (0, "EUR", "0.00"),
+        (10**15, "EUR", "10000000000000.00"),
+    ],
+)
+def test_minor_units_are_read_and_written_by_the_currencys_digits(minor, currency, amount):
+    money = from_minor(minor, currency)
+    assert (format(money.amount, "f"), money.currency) == (amount, currency)
+    assert to_minor(money) == minor
+
+
+def test_a_currency_in_lower_case_has_the_same_digits():
+    assert from_minor(1999, "jpy") == Money(amount=Decimal(1999), currency="JPY")
+
+
+@pytest.mark.parametrize(("amount", "minor"), [("12", 1200), ("0.125", 12), ("0.135", 14)])
+def test_an_amount_with_other_digits_becomes_whole_minor_units(amount, minor):
+    assert to_minor(Money(amount=Decimal(amount), currency="EUR")) == minor
 
 
 @pytest.mark.parametrize(

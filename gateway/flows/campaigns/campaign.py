@@ -10,8 +10,9 @@ from decimal import Decimal
 
 from gateway.errors import Refused, invalid, not_found
 from gateway.flows.accounts import CURRENCIES
-from gateway.flows.rewards import money
+from gateway.flows.rewards.money import LARGEST
 from gateway.flows.services import Services
+from gateway.sdk.money import digits
 from gateway.storage import accounts, campaigns
 from gateway.storage.campaigns import CampaignRow
 from gateway.storage.connections import lane, open_crm
@@ -243,10 +244,10 @@ def _check_absent(path: str, kind: str, **values: Decimal | None) -> Iterator[Fi
 def _check_amount(path: str, amount: Decimal | None, currency: str | None) -> Iterator[FieldProblem]:
     if amount is None:
         return
-    if not amount.is_finite() or not 0 < amount < money.LARGEST:
+    if not amount.is_finite() or not 0 < amount < LARGEST:
         yield FieldProblem(field=path, message="Use an amount greater than 0.")
-    elif currency is not None and _decimals(amount) > (digits := money.digits(currency)):
-        yield FieldProblem(field=path, message=f"{currency} has at most {digits} decimals.")
+    elif currency is not None and _decimals(amount) > (most := digits(currency)):
+        yield FieldProblem(field=path, message=f"{currency} has at most {most} decimals.")
 
 
 def _decimals(value: Decimal) -> int:

@@ -1,9 +1,7 @@
-"""Amounts: the digits of a currency, exact rounding, and reading a sale value from a field of a record."""
+"""Amounts: reading a sale value from a field of a record, exactly. The digits of a currency: ``gateway.sdk.money``."""
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal
-
-from iso4217 import Currency
+from decimal import Decimal
 
 from gateway_schemas.base import FieldValue, Money
 
@@ -13,23 +11,6 @@ LARGEST = Decimal(10) ** 15
 
 class Unreadable(Exception):
     """A field's value is no amount; the message says why, in words for the timeline."""
-
-
-def digits(currency: str) -> int:
-    """Return how many digits follow the decimal point in amounts of ``currency``: its *minor unit* in ISO 4217.
-
-    Two where the standard names none: for a code that is not in its list, or is no money (gold).
-    """
-    try:
-        exponent = Currency(currency).exponent
-    except ValueError:
-        return 2
-    return 2 if exponent is None else exponent
-
-
-def rounded(amount: Decimal, currency: str) -> Decimal:
-    """Return the amount rounded half to even to the currency's digits."""
-    return amount.quantize(Decimal(1).scaleb(-digits(currency)), rounding=ROUND_HALF_EVEN)
 
 
 def plain(amount: Decimal) -> Decimal:

@@ -10,7 +10,8 @@ from decimal import Decimal
 
 import msgspec
 
-from gateway.flows.rewards.money import plain, rounded
+from gateway.flows.rewards.money import plain
+from gateway.sdk.money import rounded
 from gateway.storage.rewards import RewardRow, new_reward_id
 from gateway.storage.sales import SaleRow
 from gateway_schemas.base import Money
