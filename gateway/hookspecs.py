@@ -57,7 +57,8 @@ class Connects(Protocol):
         """Prove the credentials and say whom we are connected as.
 
         Args:
-            connection: Not active yet; its client is authorised already.
+            connection: Not active yet; its client is authorised already, by the token or the headers that the manifest
+                names.
             step: Key of the connect step that was just completed.
 
         Returns:

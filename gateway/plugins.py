@@ -18,7 +18,7 @@ import structlog
 from gateway import hookspecs
 from gateway.sdk.errors import OutcomeUnknown, PluginError
 from gateway.settings import SettingsError, load
-from gateway_schemas.manifest import AccountKey, Manifest
+from gateway_schemas.manifest import AccountKey, Credentials, Manifest
 
 GROUP = "gateway.plugins"
 R = TypeVar("R")
@@ -26,6 +26,8 @@ _log = structlog.get_logger()
 
 
 SHARED = frozenset({"webhook_id"})
+OWN_HEADERS = frozenset({"connection", "content-length", "content-type", "host", "transfer-encoding", "user-agent"})
+"""What the host, or HTTP itself, says with a call; no credential stands there."""
 """Hooks that serve calls of every kind, so that they make no capability by themselves."""
 
 
@@ -73,6 +75,8 @@ class Integration:
             raise ValueError(f"it asks for hook spec {manifest.spec_version}; this gateway runs {known}")
         if isinstance(manifest.auth, AccountKey) and manifest.connect_steps:
             raise ValueError("connecting makes its account key, so its manifest can have no connect steps")
+        if isinstance(manifest.auth, Credentials):
+            _check_headers(manifest, manifest.auth)
         msgspec.json.encode(manifest)
 
     def has(self, hook: str) -> bool:
@@ -110,6 +114,22 @@ class Integration:
         except Exception:
             _log.exception("plugin.bug", integration=self.key)
             raise
+
+
+def _check_headers(manifest: Manifest, auth: Credentials) -> None:
+    fields = {field.key for step in manifest.connect_steps for field in step.fields}
+    taken = set() if auth.token_path is None else {"authorization"}  # the access token goes there
+    for header in auth.headers:
+        if header.field not in fields:
+            known = ", ".join(sorted(fields)) or "none"
+            raise ValueError(f"header {header.name!r} holds {header.field!r}; the connect forms ask for: {known}")
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header.name):
+            raise ValueError(f"{header.name!r} is no name of a header: use letters, digits and -")
+        if not re.fullmatch(r"[\x20-\x7e]*", header.prefix):
+            raise ValueError(f"the prefix of header {header.name!r} has characters that no header may have")
+        if header.name.lower() in taken | OWN_HEADERS:
+            raise ValueError(f"header {header.name!r} is named twice, or is one that the host sends itself")
+        taken.add(header.name.lower())
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ class Connection:
         settings: The plugin's own settings Struct.
         credentials: Values of the connect form (Credentials scheme), decrypted.
         inbound_secret: Password for Basic auth or signature of this connection's webhooks; made by the host.
-        http: Authorised client; reaches the manifest's hosts only.
+        http: Client authorised by a token or the headers of ``Credentials.headers``; reaches the manifest's hosts only.
         now: The clock.
         log: Logger, bound to account and connection.
     """

@@ -38,11 +38,32 @@ class OAuth2(Output, frozen=True, kw_only=True, tag_field="scheme", tag="oauth2"
     installs_without_state: bool = False
 
 
+class CredentialHeader(Output, frozen=True, kw_only=True):
+    """A header that carries a pasted value with each call of a connection.
+
+    Attributes:
+        name: The header's name, for example ``X-Api-Key``.
+        field: Key of the field of a connect form whose value it carries; without a value it is not sent.
+        prefix: Stands before the value, with its blank, for example ``Bearer `` or ``Token ``.
+    """
+
+    name: str
+    field: str
+    prefix: str = ""
+
+
 class Credentials(Output, frozen=True, kw_only=True, tag_field="scheme", tag="credentials"):
-    """Values that a person pastes, kept in the vault (ServiceTitan: client id, secret, booking provider)."""
+    """Values that a person pastes, kept in the vault (ServiceTitan: client id, secret, booking provider).
+
+    Attributes:
+        token_path: Where the host asks for access tokens by ``client_id`` and ``client_secret``; null: there are none.
+        base_url_setting: The plugin's setting with the base URL of ``token_path``.
+        headers: Sent with each call of a connection, such as an API key.
+    """
 
     token_path: str | None = None
     base_url_setting: str | None = None
+    headers: list[CredentialHeader] = []
 
 
 class NoAuth(Output, frozen=True, kw_only=True, tag_field="scheme", tag="none"):

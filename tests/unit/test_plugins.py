@@ -8,7 +8,7 @@ import pytest
 from gateway import hookimpl
 from gateway.plugins import Integration, discover
 from gateway.sdk.errors import OutcomeUnknown, Rejected
-from gateway_schemas.manifest import Manifest, NoAuth
+from gateway_schemas.manifest import ConnectStep, CredentialHeader, Credentials, Manifest, NoAuth, StepField
 
 
 def manifest(key="toy", **changes):
@@ -123,6 +123,51 @@ def test_a_broken_plugin_is_quarantined_with_the_reason_and_the_others_serve(bro
     assert [one.key for one in registry] == ["good"]
     assert [one.key for one in registry.quarantined] == ["toy"]
     assert reason in registry.quarantined[0].reason
+
+
+def with_header(**changes):
+    header = CredentialHeader(**{"name": "X-Api-Key", "field": "api_key", **changes})
+    form = ConnectStep(key="key", kind="form", title="Key", fields=[StepField(key="api_key", label="API key")])
+    return {"auth": Credentials(headers=[header]), "connect_steps": [form]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (with_header(field="key"), "'X-Api-Key' holds 'key'; the connect forms ask for: api_key"),
+        (with_header(name="X Api Key"), "'X Api Key' is no name of a header"),
+        (with_header(name=""), "'' is no name of a header"),
+        (with_header(prefix="Bearer\r\n"), "the prefix of header 'X-Api-Key' has characters"),
+        (with_header(name="Host"), "'Host' is named twice, or is one that the host sends itself"),
+        (
+            with_header()
+            | {
+                "auth": Credentials(
+                    headers=[CredentialHeader(name=name, field="api_key") for name in ("X-Key", "x-key")]
+                )
+            },
+            "'x-key' is named twice",
+        ),
+        (
+            with_header()
+            | {
+                "auth": Credentials(
+                    token_path="/token", headers=[CredentialHeader(name="Authorization", field="api_key")]
+                )
+            },
+            "'Authorization' is named twice, or is one that the host sends itself",
+        ),
+    ],
+)
+def test_headers_for_credentials_that_cannot_be_are_refused(changes, reason):
+    (broken,) = discover([point("toy", plugin("toy", describe=lambda: manifest("toy", **changes)))]).quarantined
+    assert reason in broken.reason
+
+
+@pytest.mark.parametrize("changes", [{}, {"name": "Authorization", "prefix": "Bearer "}])
+def test_a_header_for_a_pasted_value_is_taken(changes):
+    described = manifest("toy", **with_header(**changes))
+    assert [one.key for one in discover([point("toy", plugin("toy", describe=lambda: described))])] == ["toy"]
 
 
 def test_two_distributions_with_one_name_are_both_refused_by_name():

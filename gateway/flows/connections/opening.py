@@ -120,7 +120,10 @@ async def open_connection(
         httpx.AsyncClient(
             transport=transport if transport_wrap is None else transport_wrap(transport),
             timeout=services.vendor_http.timeout,
-            headers={"user-agent": services.vendor_http.headers.get("user-agent", "referral-gateway")},
+            headers={
+                "user-agent": services.vendor_http.headers.get("user-agent", "referral-gateway"),
+                **_credential_headers(integration, values),
+            },
             trust_env=False,
         ),
         base_url=properties.get("api_domain", ""),
@@ -295,6 +298,13 @@ def _source(
     if isinstance(auth, Credentials) and auth.token_path is not None:
         return StoredClientTokens(services, integration, row, properties, values)
     return None
+
+
+def _credential_headers(integration: Integration, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that carry pasted values; a step before the one that asks for a value has none of it yet."""
+    auth = integration.manifest.auth
+    headers = auth.headers if isinstance(auth, Credentials) else []
+    return {one.name: f"{one.prefix}{values[one.field]}" for one in headers if values.get(one.field)}
 
 
 def _meter(

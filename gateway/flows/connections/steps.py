@@ -72,7 +72,7 @@ async def submit(services: Services, row: ConnectionRow, key: str, given: StepIn
     integration = integration_of(services, row.integration)
     step = _current(integration, row, key, "form")
     given = StepInput(values={key: value.strip() for key, value in given.values.items()})  # pasted, often with a space
-    _check_values(step, given.values)
+    _check_values(step, given.values, _in_headers(integration))
     async with services.database.read() as conn:
         stored = await services.vault.get(conn, row.id, FORM)
     earlier = {} if stored is None else msgspec.json.decode(stored, type=dict[str, str])
@@ -141,7 +141,12 @@ def _current(integration: Integration, row: ConnectionRow, key: str, kind: str) 
     return step
 
 
-def _check_values(step: ConnectStep, values: dict[str, str]) -> None:
+def _in_headers(integration: Integration) -> set[str]:
+    auth = integration.manifest.auth
+    return {header.field for header in auth.headers} if isinstance(auth, Credentials) else set()
+
+
+def _check_values(step: ConnectStep, values: dict[str, str], in_headers: set[str]) -> None:
     problems: list[FieldProblem] = []
     fields = {field.key: field for field in step.fields}
     for key in values.keys() - fields.keys():
@@ -156,6 +161,9 @@ def _check_values(step: ConnectStep, values: dict[str, str]) -> None:
             )
         elif len(value) > LONGEST_VALUE or "\x00" in value:
             text = f"{field.label} is too long, or holds characters that no such value has."
+            problems.append(FieldProblem(field=f"values.{field.key}", message=text))
+        elif field.key in in_headers and not re.fullmatch(r"[\x20-\x7e]+", value):
+            text = f"{field.label} holds a character that no such value has; copy it again, in one line."
             problems.append(FieldProblem(field=f"values.{field.key}", message=text))
         elif field.pattern is not None and re.fullmatch(field.pattern, value) is None:
             text = f"{field.label} does not look right. {field.help or ''}".strip()
