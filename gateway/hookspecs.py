@@ -153,7 +153,8 @@ class SendsWebhooks(Protocol):
     async def register_webhooks(self, connection: Connection, callback_url: str) -> list[WebhookRegistration]:
         """Leave exactly one healthy set of subscriptions, however often this is called.
 
-        Called after connecting, daily and after gaps.
+        Called after connecting, daily and after gaps. Give the vendor ``connection.inbound_secret`` to sign with; where
+        it makes a secret itself, return that with the registration, and find it in ``connection.webhook_secrets``.
 
         Raises:
             NotSupported: This connection may not subscribe (a scope is missing); polls take over.

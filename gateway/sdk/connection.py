@@ -27,6 +27,8 @@ class Connection:
         settings: The plugin's own settings Struct.
         credentials: Values of the connect form (Credentials scheme), decrypted.
         inbound_secret: Password for Basic auth or signature of this connection's webhooks; made by the host.
+        webhook_secrets: What the vendor signs with where it makes that itself, by ``external_id`` of its subscriptions:
+            see ``WebhookRegistration.secret``.
         http: Client authorised by a token or the headers of ``Credentials.headers``; reaches the manifest's hosts only.
         now: The clock.
         log: Logger, bound to account and connection.
@@ -48,6 +50,7 @@ class Connection:
     host: Host = field(repr=False)
     now: Callable[[], datetime]
     log: structlog.typing.FilteringBoundLogger = field(repr=False)
+    webhook_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 How = Literal["created", "matched", "updated"]

@@ -20,11 +20,24 @@ class InboundRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookRegistration(msgspec.Struct, frozen=True, kw_only=True):
-    """One subscription at the vendor that calls us."""
+    """One subscription at the vendor that calls us.
+
+    Attributes:
+        external_id: The vendor's id of it.
+        secret: What the vendor signs its calls with, where it makes that itself and tells it once, on creation. The
+            host keeps it in the vault and hands it back as ``connection.webhook_secrets[external_id]``; ``None``
+            afterwards leaves what is kept. A subscription of ours whose secret is not there is to be replaced: the
+            answer that told it was lost.
+    """
 
     external_id: str
     subject: str
     healthy: bool = True
+    secret: str | None = None
+
+    def __repr__(self) -> str:
+        """Return it without the secret."""
+        return f"WebhookRegistration({self.external_id!r}, {self.subject!r}, healthy={self.healthy})"
 
 
 class Uninstalled(msgspec.Struct, frozen=True, kw_only=True):

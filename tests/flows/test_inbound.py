@@ -9,8 +9,9 @@ import pytest
 
 from gateway.flows.connections.app_calls import app_token
 from gateway.flows.referrals.inbound import store_calls
+from gateway.flows.referrals.subscriptions import RegisterWebhooks
 from gateway.sdk.errors import RetryLater
-from gateway.sdk.inbound import Hint, Uninstalled
+from gateway.sdk.inbound import Hint, Uninstalled, WebhookRegistration
 from gateway.storage import checkpoints, connections
 from gateway_schemas.records import Fact, RecordChange, RecordRef
 
@@ -210,6 +211,66 @@ async def test_subscriptions_are_kept_daily_under_an_unguessable_url(gateway):
     assert set(urls) == {f"https://gateway.test/v1/inbound/watched/con_1/{TOKEN}"}
     row = await gateway.read(lambda conn: connections.get(conn, "con_1"))
     assert row.webhooks == "healthy"
+
+
+async def own_secrets(gateway):
+    gateway.crm.makes_secrets = True
+    await gateway.later(days=1)
+    return dict(gateway.crm.hooks)
+
+
+async def proven(gateway, secret):
+    return (await gateway.post(b'{"id": "1", "changes": []}', secret=secret)).status_code == 200
+
+
+async def test_secrets_that_the_vendor_makes_are_kept_for_each_subscription(gateway):
+    hooks = await own_secrets(gateway)
+    assert len(hooks) == 2
+    for secret in hooks.values():
+        assert await proven(gateway, secret)
+    assert not await proven(gateway, SECRET)
+    assert not await proven(gateway, "")
+    await gateway.later(days=1)
+    assert gateway.crm.hooks == hooks  # they were known, so nothing was made again
+    for secret in hooks.values():
+        assert await proven(gateway, secret)
+
+
+async def test_a_secret_whose_answer_was_lost_is_made_again_and_the_old_one_proves_nothing(gateway):
+    gateway.crm.errors = {"made": [RetryLater("no full answer", after_seconds=60, lane_wide=False)]}
+    lost = await own_secrets(gateway)
+    await gateway.later(minutes=2)
+    hooks = gateway.crm.hooks
+    assert len(hooks) == 2
+    assert not lost.items() <= hooks.items()
+    for secret in hooks.values():
+        assert await proven(gateway, secret)
+    for secret in set(lost.values()) - set(hooks.values()):
+        assert not await proven(gateway, secret)
+
+
+async def test_a_subscription_that_was_replaced_at_the_vendor_proves_by_its_new_secret_alone(gateway):
+    hooks = await own_secrets(gateway)
+    (old,) = [key for key in hooks if key.startswith("deal")]
+    del gateway.crm.hooks[old]
+    await gateway.later(days=1)
+    (new,) = [key for key in gateway.crm.hooks if key.startswith("deal")]
+    assert await proven(gateway, gateway.crm.hooks[new])
+    assert not await proven(gateway, hooks[old])
+
+
+def test_a_registration_is_shown_without_its_secret():
+    assert "s3cr3t" not in repr([WebhookRegistration(external_id="1", subject="deal", secret="s3cr3t")])
+
+
+async def test_secrets_of_subscriptions_go_with_the_disconnect_and_do_not_come_back(gateway):
+    await own_secrets(gateway)
+    assert await gateway.read(lambda conn: gateway.services.vault.get(conn, "con_1", "webhook_secrets")) is not None
+    late = RegisterWebhooks(gateway.services)._keeping(gateway.row, "healthy", {"deal-1": "secret"})
+    await gateway.call("DELETE", "/v1/connections/con_1")
+    await gateway.drain()
+    await gateway.write(late)
+    assert await gateway.read(lambda conn: gateway.services.vault.get_all(conn, "con_1")) == {}
 
 
 async def test_without_webhooks_the_feed_is_read_more_often_and_finds_it(gateway):

@@ -102,6 +102,8 @@ class Crm:
         self.calls: list[tuple[str, Any]] = []
         self.registered: list[str] = []
         self.may_register = True
+        self.makes_secrets = False  # the vendor signs with a secret of its own, told once
+        self.hooks: dict[str, str] = {}  # its subscriptions by id, and their secrets
         self.notices: list[AppNotice] = []
         self.messages = 0
 
@@ -215,10 +217,31 @@ class Plugin:
 
             raise NotSupported("the scope is missing")
         self.crm.registered = [callback_url]
+        if self.crm.makes_secrets:
+            return [self.own_secret(connection, subject) for subject in ("deal", "lead")]
         return [WebhookRegistration(external_id="1", subject="deal")]
+
+    def own_secret(self, connection, subject):
+        """Leave one subscription whose secret is known: the vendor tells it in the answer that makes it."""
+        crm = self.crm
+        ours = [key for key in crm.hooks if key.startswith(subject)]
+        for key in ours:
+            if key in connection.webhook_secrets:
+                return WebhookRegistration(external_id=key, subject=subject)
+            del crm.hooks[key]
+        crm.messages += 1
+        made = f"{subject}-{crm.messages}"
+        crm.hooks[made] = f"secret-of-{made}"
+        crm.answer("made", made)
+        return WebhookRegistration(external_id=made, subject=subject, secret=crm.hooks[made])
 
     @hookimpl
     def verify_webhook(self, connection, request):
+        if self.crm.makes_secrets:
+            proofs = {f"Bearer {one}" for one in connection.webhook_secrets.values()}
+            if request.headers.get("authorization") not in proofs:
+                raise InvalidSignature("wrong secret")
+            return
         if request.headers.get("authorization") != f"Bearer {connection.inbound_secret}":
             raise InvalidSignature("wrong secret")
 

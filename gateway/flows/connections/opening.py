@@ -35,6 +35,7 @@ from gateway_schemas.manifest import Credentials, OAuth2
 
 INBOUND_SECRET = "inbound_secret"  # noqa: S105 - the names of vault entries
 INBOUND_TOKEN = "inbound_token"  # noqa: S105
+WEBHOOK_SECRETS = "webhook_secrets"
 
 NOTE_EVERY = timedelta(seconds=30)
 """A connection's health is written at most this often."""
@@ -111,7 +112,8 @@ async def open_connection(
     values = _form_values(stored) if given is None else dict(given.credentials)
     properties = {**row.properties, **(given.properties if given is not None else {})}
     source = _source(services, integration, row, properties, values) if given is None else given.source
-    redactor = Redactor([*stored.values(), *values.values(), *_token_values(stored)])
+    theirs = webhook_secrets(stored.get(WEBHOOK_SECRETS))
+    redactor = Redactor([*stored.values(), *values.values(), *theirs.values(), *_token_values(stored)])
     lease_left = None if run is None else lambda: run.seconds_left
     transport: httpx.AsyncBaseTransport = GuardedTransport(
         services.vendor_transport, integration, properties, lease_left
@@ -143,6 +145,7 @@ async def open_connection(
         settings=integration.settings,
         credentials=values,
         inbound_secret=stored.get(INBOUND_SECRET, ""),
+        webhook_secrets=theirs,
         currency=row.currency or (account.currency if account is not None else ""),
         country=account.country if account is not None else None,
         http=http,
@@ -335,6 +338,11 @@ async def _stored(
     of_accounts = await accounts.by_ids(conn, {row.account_id for _, row in asked})
     secrets = await asked[0][0].get_all_of(conn, {row.id for _, row in asked})
     return [(of_accounts.get(row.account_id), secrets[row.id]) for _, row in asked]
+
+
+def webhook_secrets(stored: str | None) -> dict[str, str]:
+    """Return the secrets that the vendor made, by its id of the subscription, as the vault keeps them."""
+    return {} if stored is None else msgspec.json.decode(stored, type=dict[str, str])
 
 
 def _form_values(stored: Mapping[str, str]) -> dict[str, str]:

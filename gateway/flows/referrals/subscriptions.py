@@ -6,10 +6,11 @@ Vendors drop subscriptions without a word. Where a connection may not subscribe,
 from datetime import datetime
 from typing import Literal
 
+import msgspec
 import structlog
 
 from gateway.flows import mishaps
-from gateway.flows.connections.opening import find_active, inbound_url, open_connection
+from gateway.flows.connections.opening import WEBHOOK_SECRETS, find_active, inbound_url, open_connection
 from gateway.flows.services import Services
 from gateway.sdk.errors import NotSupported, Rejected
 from gateway.storage import connections
@@ -76,7 +77,22 @@ class RegisterWebhooks:
         except Exception as error:  # noqa: BLE001 - what it means is decided in one place
             return await mishaps.outcome_of(run, row, error)
         healthy = bool(registered) and all(one.healthy for one in registered)
-        return Done(_noting(row, "healthy" if healthy else "missing"))
+        known = connection.webhook_secrets
+        secrets = {one.external_id: one.secret or known.get(one.external_id, "") for one in registered}
+        told = {external_id: secret for external_id, secret in secrets.items() if secret}
+        return Done(self._keeping(row, "healthy" if healthy else "missing", None if told == known else told))
+
+    def _keeping(self, row: ConnectionRow, health: Health, secrets: dict[str, str] | None) -> Apply:
+        """Note the health, and keep the vendor's secrets where they changed; a disconnect meanwhile has deleted all."""
+
+        async def apply(conn: AsyncConnection) -> None:
+            changed = await connections.change(conn, row.id, webhooks=health)
+            if secrets is None or changed is None or changed.state == "disconnected":
+                return
+            vault = self._services.vault
+            await vault.put(conn, row.id, WEBHOOK_SECRETS, msgspec.json.encode(secrets), self._services.clock.now())
+
+        return apply
 
     async def failed(self, conn: AsyncConnection, task: Task, error: str, now: datetime) -> None:
         """Note that the vendor may not call us; tomorrow it is tried again."""
