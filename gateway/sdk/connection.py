@@ -20,16 +20,20 @@ class Connection:
     """An account's authorised link to one vendor tenant, as a plugin sees it.
 
     Attributes:
+        id / account_id / integration: Ids of the gateway; the integration's key.
         identity: The vendor tenant's id; empty before the first verify.
         user: Id of the vendor user who authorised.
         properties: What ``verify_connection`` returned as properties, and ``api_domain`` of OAuth.
         granted: Scopes that were granted.
         settings: The plugin's own settings Struct.
-        credentials: Values of the connect form (Credentials scheme), decrypted.
+        credentials: Values of all connect forms by the keys of their fields (Credentials scheme), decrypted.
         inbound_secret: Password for Basic auth or signature of this connection's webhooks; made by the host.
         webhook_secrets: What the vendor signs with where it makes that itself, by ``external_id`` of its subscriptions:
             see ``WebhookRegistration.secret``.
+        currency: Of amounts that name none: the vendor tenant's, else the account's.
+        country: The account's (ISO 3166-1 alpha-2).
         http: Client authorised by a token or the headers of ``Credentials.headers``; reaches the manifest's hosts only.
+        host: What a plugin may ask of the gateway, for this account.
         now: The clock.
         log: Logger, bound to account and connection.
     """
@@ -106,6 +110,7 @@ class Push:
         fields: The mapped fields by record kind as last seen, for their types; a plugin reads what is missing itself.
         code: The person's referral code, to recognise a record of ours by it.
         email: Normalised e-mail of the person.
+        role / campaign_name: In which role of which campaign the person signed up.
         target / target_options / duplicates: As the setup says.
         known: Records that we already know for this e-mail on this connection, newest first.
         existing: Vendor contacts with this e-mail, oldest first, as they were before the first write: from the contact
@@ -152,6 +157,7 @@ class StatusPush:
     """The newest link and counts of a person, to be written to its record.
 
     Attributes:
+        reference: The person's id in the gateway.
         record: The record to write to.
         values: Field key to value; only fields that the setup maps.
         fields: The mapped fields as last seen, for their types; a plugin reads what is missing itself.

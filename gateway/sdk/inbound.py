@@ -11,7 +11,11 @@ from gateway.sdk.errors import InvalidSignature
 
 
 class InboundRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A call as it came in; header names are lower-case, the body is untouched."""
+    """A call as it came in; header names are lower-case, the body is untouched.
+
+    Attributes:
+        body: As it was sent, for signatures.
+    """
 
     method: str
     headers: Mapping[str, str]
@@ -23,7 +27,9 @@ class WebhookRegistration(msgspec.Struct, frozen=True, kw_only=True):
     """One subscription at the vendor that calls us.
 
     Attributes:
-        external_id: The vendor's id of it.
+        external_id: The vendor's id of the subscription.
+        subject: What it tells of, for people.
+        healthy: The vendor sends to it; false: polls go on at their full pace.
         secret: What the vendor signs its calls with, where it makes that itself and tells it once, on creation. The
             host keeps it in the vault and hands it back as ``connection.webhook_secrets[external_id]``; ``None``
             afterwards leaves what is kept. A subscription of ours whose secret is not there is to be replaced: the
@@ -41,7 +47,12 @@ class WebhookRegistration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Uninstalled(msgspec.Struct, frozen=True, kw_only=True):
-    """The vendor says that a customer removed our app."""
+    """The vendor says that a customer removed our app.
+
+    Attributes:
+        identity: Of the tenant.
+        user: The vendor user whose authorisation ended; null: the whole tenant's.
+    """
 
     identity: str
     user: str | None = None

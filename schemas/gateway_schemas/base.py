@@ -25,7 +25,12 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Money(Output, frozen=True, kw_only=True):
-    """An exact amount with its currency; ``amount`` is a JSON string, never a float."""
+    """An exact amount with its currency; ``amount`` is a JSON string, never a float.
+
+    Attributes:
+        amount: In major units (euros, not cents), as many decimals as there are.
+        currency: ISO 4217, ``EUR``.
+    """
 
     amount: Decimal
     currency: Currency

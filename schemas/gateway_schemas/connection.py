@@ -62,7 +62,12 @@ class NextStep(Output, frozen=True, kw_only=True):
 
 
 class Limitation(Output, frozen=True, kw_only=True):
-    """Something that this connection cannot do, and why, in a sentence for people."""
+    """Something that this connection cannot do, and why, in a sentence for people.
+
+    Attributes:
+        code: A stable word for programs.
+        message: The sentence.
+    """
 
     code: str
     message: str

@@ -15,6 +15,8 @@ class OAuth2(Output, frozen=True, kw_only=True, tag_field="scheme", tag="oauth2"
     """OAuth 2.0 authorization code, described as data; the host makes every call.
 
     Attributes:
+        authorize_path / token_path / revoke_path: Below the base URL; null: tokens cannot be revoked.
+        base_url_setting / client_id_setting / client_secret_setting: Names of fields of the plugin's settings Struct.
         required_scopes: Without one of these the connection is refused, naming it.
         optional_scopes: Without one of these it is active with the limitation named here.
         refresh_unused_days: A refresh token dies after so many unused days; kept alive well before.
@@ -56,9 +58,12 @@ class Credentials(Output, frozen=True, kw_only=True, tag_field="scheme", tag="cr
     """Values that a person pastes, kept in the vault (ServiceTitan: client id, secret, booking provider).
 
     Attributes:
-        token_path: Where the host asks for access tokens by ``client_id`` and ``client_secret``; null: there are none.
-        base_url_setting: The plugin's setting with the base URL of ``token_path``.
-        headers: Sent with each call of a connection, such as an API key.
+        token_path: Of a token endpoint, below its base URL. The host asks there with the values ``client_id`` and
+            ``client_secret`` of the forms (grant ``client_credentials``), sends the token with every call as
+            ``Authorization: Bearer …``, and renews it. Null: there are no tokens.
+        base_url_setting: Name of the field of the plugin's settings with the base URL; needed with ``token_path``.
+        headers: Sent with each call of a connection, such as an API key. What else a plugin sends it finds in
+            ``connection.credentials``.
     """
 
     token_path: str | None = None
@@ -83,7 +88,16 @@ class AccountKey(Output, frozen=True, kw_only=True, tag_field="scheme", tag="acc
 
 
 class StepField(Output, frozen=True, kw_only=True):
-    """One field of a connect form."""
+    """One field of a connect form.
+
+    Attributes:
+        key: Under which ``connection.credentials`` has the value; in problems it is ``values.<key>``.
+        label: The field's name for people.
+        secret: Not shown while it is typed.
+        pattern: Regular expression for the whole value; spaces around it are cut before.
+        help / help_url: What to type, and where that is explained; ``help`` also stands in the problem of a value that
+            does not match.
+    """
 
     key: str
     label: str
@@ -97,6 +111,7 @@ class ConnectStep(Output, frozen=True, kw_only=True):
     """One step of connecting.
 
     Attributes:
+        key: What ``verify_connection`` gets as ``step``.
         kind: ``redirect`` (OAuth), ``form`` (values), ``approval`` (the operator approves).
         instructions: Numbered instructions for the person who clicks, one sentence each.
     """
@@ -134,6 +149,8 @@ class TargetOption(Output, frozen=True, kw_only=True):
     """A choice that belongs to a target (pipeline, initial stage, owner).
 
     Attributes:
+        key: Under which ``push.target_options`` has the chosen value.
+        required: A setup must choose.
         source: Option source for ``list_options``.
         parent: Key of the target option whose value is the parent of this one.
     """
@@ -149,6 +166,7 @@ class Target(Output, frozen=True, kw_only=True):
     """What a signup creates.
 
     Attributes:
+        key: What ``push.target`` says.
         creates: Record kinds in the order in which they are created.
         rows: Required and suggested mapping rows per role.
         roles: For whom it is offered.
@@ -166,6 +184,9 @@ class RecordKind(Output, frozen=True, kw_only=True):
     """A kind of record at the vendor, with the name people know it by.
 
     Attributes:
+        key: What references, fields and rows name as the kind.
+        label: One such record, as people call it.
+        is_contact: A contact; one kind at most.
         merges: Records of this kind can be merged; links follow the survivor.
         sale_value: Fields of this kind may be chosen as the sale value.
     """
@@ -178,7 +199,13 @@ class RecordKind(Output, frozen=True, kw_only=True):
 
 
 class DuplicatePolicy(Output, frozen=True, kw_only=True):
-    """What to do when the vendor has a contact with this e-mail already, in words for people."""
+    """What to do when the vendor has a contact with this e-mail already, in words for people.
+
+    Attributes:
+        key: ``fill_empty`` (use the contact and write what is empty), ``update`` (write all that is mapped), ``create``
+            (make another one), ``skip`` (write nothing; the referral cannot qualify).
+        label / description: What the plugin really does, for people.
+    """
 
     key: Literal["fill_empty", "update", "create", "skip"]
     label: str
@@ -189,6 +216,9 @@ class Parameter(Output, frozen=True, kw_only=True):
     """A value that a trigger asks for.
 
     Attributes:
+        key: What a ``Requirement`` names.
+        required: A rule of this trigger must choose one.
+        choices: The fixed list.
         source: Option source for ``list_options``; null for a fixed list in ``choices``.
         parent: Key of the parameter whose value is the parent of this one.
         ordered: Options have a rank; *this or a later one* is offered (``match``).
@@ -221,11 +251,13 @@ class Trigger(Output, frozen=True, kw_only=True):
     """Something that the vendor lets us watch and that may qualify a referral.
 
     Attributes:
+        key: What a rule of a setup names.
+        label: What happens, for people.
         record_kind: Kind of the record that carries the facts.
         targets: Targets for which it is offered.
-        through: How the record belongs to the referral, in this order: ``created`` (we made it), ``converted``
-            (its origin is a record that we made), ``contact`` (it belongs to the contact and was added after the
-            signup).
+        through: By target: how the record may belong to the referral, in this order: ``created`` (we made it),
+            ``converted`` (its origin is a record that we made), ``contact`` (it belongs to the contact and was added
+            after the signup).
         requires: Facts that the *same* record must have had, in any order and at any time.
         reversed_by: States of the record that take the qualification back, where the setup allows it.
     """
@@ -244,6 +276,7 @@ class Feed(Output, frozen=True, kw_only=True):
     """A feed of changes that is polled.
 
     Attributes:
+        key: What ``poll_changes`` gets as ``feed``.
         interval_seconds: Without healthy webhooks.
         healthy_interval_seconds: With healthy webhooks.
         at_start: Also polled at start, after gaps and after re-authorisation.
@@ -278,6 +311,7 @@ class RateBudget(Output, frozen=True, kw_only=True):
     """What the vendor allows.
 
     Attributes:
+        concurrency: Tasks of one vendor tenant that run at the same time.
         burst_calls / burst_seconds: Calls in a rolling window, for the smallest plan.
         windows: Narrower windows of some calls, such as searches.
         daily: Units a day, for the smallest plan; null when the vendor counts none. Learnt from headers where sent.
@@ -299,7 +333,12 @@ class RateBudget(Output, frozen=True, kw_only=True):
 
 
 class OptionSource(Output, frozen=True, kw_only=True):
-    """A list that ``list_options`` can read."""
+    """A list that ``list_options`` can read.
+
+    Attributes:
+        key: What ``list_options`` gets as ``source``.
+        parent: Key of the source whose options these belong to (stages: pipelines).
+    """
 
     key: str
     label: str
@@ -367,7 +406,14 @@ class ContactSync(Output, frozen=True, kw_only=True):
 
 
 class ReceivedSetting(Output, frozen=True, kw_only=True):
-    """A setting of the plugin as ``doctor`` and the documentation show it."""
+    """A setting of the plugin as ``doctor`` and the documentation show it.
+
+    Attributes:
+        name: As in the variable ``GATEWAY_{KEY}_{NAME}``: upper case.
+        required: The integration cannot be used without it.
+        secret: Its value is never shown.
+        help: What it is for.
+    """
 
     name: str
     required: bool
@@ -379,6 +425,23 @@ class Manifest(Output, frozen=True, kw_only=True):
     """All that an integration says of itself.
 
     Attributes:
+        key: The integration's key, the same as the names of the entry points.
+        name: What people call the vendor.
+        category: ``crm``: an account has one of them; ``automation``: it may have others beside.
+        logo_svg: The whole ``<svg xmlns=…>``; without it people see the first letter of ``name``.
+        summary: What it does, a sentence for the catalogue.
+        auth: How calls are authorised.
+        connect_steps: What a person does to connect, in this order.
+        record_kinds: Every kind that hooks name.
+        targets: What a signup can create; a setup chooses one.
+        duplicates / default_duplicates: Policies that are offered, and the one of a setup that chooses none.
+        triggers: What can be watched, and qualify.
+        option_sources: What ``list_options`` can list.
+        feeds: What ``poll_changes`` can read.
+        contact_kind: Key of the record kind of contacts.
+        help_url: A page for people who connect.
+        rate_budget: What the vendor allows; null: the host counts nothing.
+        settings: The plugin's settings for ``doctor``.
         spec_version: Hook spec that the plugin was written for (see ``gateway.hookspecs.SPEC_VERSION``).
         read_batch: References that one ``read_records`` call takes at most.
         settle_seconds: After this long, what a call may have done at the vendor is visible to ``find``.

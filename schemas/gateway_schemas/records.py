@@ -18,6 +18,7 @@ class Option(Output, frozen=True, kw_only=True):
     """One choice of a picker or of an option field.
 
     Attributes:
+        label: What people see.
         value: The vendor's id as a string.
         parent: Value of the option that this one belongs to (a stage's pipeline).
         rank: Place in an order that records pass through; null when reaching it says nothing about others.
@@ -33,6 +34,10 @@ class Field(Output, frozen=True, kw_only=True):
     """A field of a record kind at the vendor.
 
     Attributes:
+        label: What people see; custom fields are found by it.
+        type: Decides which values fit, and in which shape they come (``gateway.sdk.values``).
+        required: The vendor refuses a record without it.
+        options: Of ``option``, ``options`` and ``user``.
         key: The vendor's key, opaque to the host.
         custom: Made by the account, not built in.
         writable: A push may set it.
@@ -50,7 +55,11 @@ class Field(Output, frozen=True, kw_only=True):
 
 
 class NewField(Output, frozen=True, kw_only=True):
-    """A custom field to be made at the vendor."""
+    """A custom field to be made at the vendor.
+
+    Attributes:
+        options: Labels, of an option field.
+    """
 
     label: str
     type: FieldType = "text"
@@ -90,7 +99,12 @@ class OptionList(Output, frozen=True, kw_only=True):
 
 
 class RecordRef(Output, frozen=True, kw_only=True):
-    """Which record: its kind (from the manifest) and the vendor's id as a string."""
+    """Which record: its kind (from the manifest) and the vendor's id as a string.
+
+    Attributes:
+        kind: Key of a record kind.
+        id: Also where the vendor's is a number.
+    """
 
     kind: str
     id: str
@@ -114,6 +128,9 @@ class Record(Output, frozen=True, kw_only=True):
     """A record as read from the vendor: authoritative at ``updated_at``.
 
     Attributes:
+        ref: Which record it is.
+        updated_at: By the vendor's clock; an older reading of a record never replaces a newer one.
+        currency: Of amounts that name none themselves.
         state: The vendor's state in the manifest's words: ``open``, ``won``, ``lost``, ``deleted``, ``archived`` …
         fields: Values of built-in and custom fields; money with its currency.
         facts: What it is, and has provably been, now.
@@ -145,6 +162,7 @@ class RecordChange(Output, frozen=True, kw_only=True):
     """Something that changed at the vendor: a hint; the state of the record decides.
 
     Attributes:
+        occurred_at: By the vendor's clock, where the message says it.
         ref: The record that changed.
         facts: What this message itself proves was seen, even if it has been passed since.
         contact: The contact it belongs to, where the message says so.
@@ -172,6 +190,7 @@ class ContactSeen(Output, frozen=True, kw_only=True):
     """A contact noticed in a feed, for the contact index: no names, hashed at once.
 
     Attributes:
+        id: The contact's id, without its kind: that is ``Manifest.contact_kind``.
         emails: All e-mails of the contact as it is now; they replace those known. Null: this feed does not tell, and
             what is known stays.
         active: An inactive contact is no *existing contact*.

@@ -23,7 +23,11 @@ Key = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class ContactSelection(Output, frozen=True, kw_only=True):
-    """All contacts, or those of one saved filter (the vendor's filter id)."""
+    """All contacts, or those of one saved filter (the vendor's filter id).
+
+    Attributes:
+        filter: Null: all contacts.
+    """
 
     filter: str | None = None
 
@@ -32,6 +36,7 @@ class ContactPage(Output, frozen=True, kw_only=True):
     """One page of contacts and the checkpoint to store with it; null in it means the end.
 
     Attributes:
+        checkpoint: What the next call gets; null: this was the last page.
         contacts: As the vendor has them now. One that is deleted, inactive or merged may be among them, with its state.
         total: Contacts of the selection, where the vendor says it.
         at_most: ``total`` is an upper bound (the highest id), not a count.
