@@ -39,12 +39,14 @@ lint:
     uv run codespell
     uv run validate-pyproject pyproject.toml schemas/pyproject.toml plugins/*/pyproject.toml
     uv run gateway export-schemas --check
+    uv run python docs/sdk_page.py --check
 
 # mend what can be mended by itself
 fix:
     uv run ruff format .
     uv run ruff check --fix .
     uv run gateway export-schemas
+    uv run python docs/sdk_page.py
 
 # one referral from signup to reward on this machine
 demo *args:

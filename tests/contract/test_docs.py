@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import sdk_page
 from gateway import hookspecs
 from gateway.cli import cli
 from gateway.errors import PROBLEMS
@@ -38,6 +39,21 @@ def test_each_hook_has_a_heading_with_its_exact_parameters(capability):
 def test_capabilities_are_all_that_the_hooks_join():
     joined = {base for base in hookspecs.Hooks.__mro__ if base in hookspecs.CAPABILITIES}
     assert joined == set(hookspecs.CAPABILITIES)
+
+
+def test_the_page_of_the_sdk_is_what_the_docstrings_say():
+    assert sdk_page.page() == sdk_page.PAGE.read_text(), "`uv run python docs/sdk_page.py` writes it"
+
+
+@pytest.mark.parametrize("capability", hookspecs.CAPABILITIES, ids=lambda one: one.__name__)
+def test_each_type_that_a_hook_names_is_on_the_page_of_the_sdk(capability):
+    """Those of the API are in its own reference."""
+    described = set(re.findall(r"^### `(\w+)`$", text("sdk.md"), re.MULTILINE))
+    said = [
+        str(one) for name in hooks_of(capability) for one in inspect.get_annotations(getattr(capability, name)).values()
+    ]
+    named = {name for one in said for name in re.findall(r"gateway(?:_schemas)?[\w.]*\.(\w+)", one)}
+    assert named - {"Event", "Endpoint"} <= described
 
 
 def test_each_setting_is_listed_and_no_other():
