@@ -39,7 +39,11 @@ def new_plugin(key: str, into: Path, name: str | None) -> None:
         raise click.UsageError(f"{folder} is there already")
     written = [write(file, folder, key, name or key.replace("_", " ").title()) for file in _files()]
     click.echo(f"{folder}: {len(written)} files", err=True)
-    click.echo(f"next: cd {folder} && pip install -e . && gateway check-plugin {key} --write README.md", err=True)
+    # the virtualenv of a checkout is uv's, and has no pip: one that stands on the PATH would install somewhere else
+    install = "pip install -e ." if find_spec("pip") is not None else "uv pip install -e ."
+    click.echo(
+        f"next, in this virtualenv: cd {folder} && {install} && gateway check-plugin {key} --write README.md", err=True
+    )
 
 
 def why_taken(key: str) -> str | None:

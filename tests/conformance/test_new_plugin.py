@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.cli import cli
+from gateway.cli import cli, new_plugin
 from gateway.cli.new_plugin import SCAFFOLD, why_taken
 from gateway.sdk.inbound import InboundRequest
 from gateway.testing.conformance import card
@@ -66,6 +66,14 @@ def test_one_name_stands_everywhere(package):
 def test_the_command_checks_it(package):
     ran = run(package, "gateway", "check-plugin", KEY, "--rule", "connects")
     assert (ran.returncode, ran.stdout) == (0, "✓ connects\n"), ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(("pip", "install"), [(None, "uv pip install"), (object(), "pip install")])
+def test_it_says_how_to_install_the_package_where_it_runs(pip, install, tmp_path, monkeypatch):
+    monkeypatch.setattr(new_plugin, "find_spec", {"pip": pip}.__getitem__)
+    made = CliRunner().invoke(cli, ["new-plugin", KEY, "--into", str(tmp_path)])
+    then = f"cd {tmp_path / KEY} && {install} -e . && gateway check-plugin {KEY} --write README.md"
+    assert made.stderr.splitlines()[-1] == f"next, in this virtualenv: {then}"
 
 
 @pytest.mark.parametrize("key", ["Acme", "1st", "a-b", ""])
