@@ -21,7 +21,7 @@ HEAD = """\
 <!-- written by `uv run python docs/sdk_page.py` from the docstrings; do not edit -->
 
 Every type that [hooks](hooks.md) name, field by field, and what the conformance suite asks of a sandbox. Types and
-defaults are those of the code; a field without a default must be given. [Ship a plugin](plugins.md)
+defaults are those of the code; a field without a default must be given. [Ship a plugin](plugins.md#your-crm-does-this)
 says which of them you need for what your CRM does.
 
 Structs of `gateway_schemas` and `gateway.sdk` are frozen and take keywords alone. Times are aware and in UTC; ids are

@@ -4,6 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 
 from docs import sdk_page
@@ -11,6 +12,7 @@ from gateway import hookspecs
 from gateway.cli import cli
 from gateway.errors import PROBLEMS
 from gateway.plugins import discover, hooks_of
+from gateway.sdk.http import error_for
 from gateway.settings import Settings
 from gateway.testing.conformance.run import RULES
 
@@ -54,6 +56,29 @@ def test_each_type_that_a_hook_names_is_on_the_page_of_the_sdk(capability):
     ]
     named = {name for one in said for name in re.findall(r"gateway(?:_schemas)?[\w.]*\.(\w+)", one)}
     assert named - {"Event", "Endpoint"} <= described
+
+
+def test_each_module_of_the_sdk_is_on_its_page():
+    """A plugin needs no others: who renews tokens, what tests move, how the host maps."""
+    modules = {f"gateway.sdk.{path.stem}" for path in (ROOT / "gateway/sdk").glob("*.py") if path.stem != "__init__"}
+    apart = {"gateway.sdk.auth", "gateway.sdk.clock", "gateway.sdk.mapping"}
+    assert modules - apart <= {module for module, _, _ in sdk_page.PARTS}
+
+
+STATUSES = re.findall(r"^\| ([\d, ]+) \| `(\w+)` \| `(\w+)` \|$", text("hooks.md"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("statuses", "read", "write"), STATUSES, ids=lambda one: one)
+def test_each_status_becomes_what_the_page_says(statuses, read, write):
+    for status in map(int, statuses.split(", ")):
+        answer = httpx.Response(status, request=httpx.Request("POST", "https://crm.example/v1/deals"))
+        said = [type(error_for(answer, "the call", safe=safe)).__name__ for safe in (True, False)]
+        assert said == [read, write]
+
+
+def test_the_page_says_what_the_usual_statuses_become():
+    listed = {int(status) for statuses, _, _ in STATUSES for status in statuses.split(", ")}
+    assert listed >= {400, 401, 402, 403, 404, 408, 409, 410, 422, 425, 429, 500, 502, 503, 504}
 
 
 def test_each_setting_is_listed_and_no_other():
