@@ -17,7 +17,7 @@ are not called.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import httpx
 
@@ -151,6 +151,20 @@ class Driver(Protocol):
 
     def delete_contact(self, contact: str) -> None:
         """Delete a contact."""
+        ...
+
+
+@runtime_checkable
+class HasUnprovenParts(Protocol):
+    """A driver may say beside which parts of its ``proof_headers`` prove nothing, and so are not forged.
+
+    Such as ``v0`` of ``t=1700000000,v1=5257a8…,v0=6ffbb5…``, where receivers must look at ``v1`` alone. Everything else
+    is forged part by part.
+    """
+
+    @property
+    def unproven_parts(self) -> Sequence[str]:
+        """Keys of the parts."""
         ...
 
 

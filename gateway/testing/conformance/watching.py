@@ -1,12 +1,13 @@
 """What happens in the CRM: every trigger is reached, by messages in any order, without messages, and by nobody else."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import httpx
 
 from gateway.plugins import Integration
+from gateway.testing.conformance.forging import forge
 from gateway.testing.conformance.rules import Broken, Stage, expect, needs, rule
 from gateway.testing.conformance.scenes import arrive, connected, prepare, sign_up
 from gateway.testing.world import World
@@ -123,7 +124,7 @@ async def refuses_forged_webhooks(stage: Stage) -> None:
         trigger = world.integration.manifest.triggers[0]
         person, email = await _watched(world, trigger, trigger.targets[0], "forged")
         taken = await _taken(world, lambda: world.driver.reach(trigger.key, trigger.targets[0], email))
-        await _forge(world, taken[0])
+        await forge(world, taken[0])
         await world.drain()
         await _is(world, person, "pending", "after forged webhooks")
         answer = await world.mailbox.send(taken[0])
@@ -135,7 +136,7 @@ async def refuses_forged_app_calls(stage: Stage) -> None:
     """Refuses calls for the app as a whole whose proof is missing, wrong or for another body, and takes the genuine."""
     async with connected(stage) as (world, connection):
         taken = await _taken(world, world.driver.call_app)
-        await _forge(world, taken[0])
+        await forge(world, taken[0])
         await world.drain()
         state = (await world.connection(connection))["state"]
         expect(state == "active", f"forged calls made the connection {state}")
@@ -152,28 +153,6 @@ async def _taken(world: World, happens: Callable[[], Awaitable[Any]]) -> list[ht
     world.mailbox.keeps = False
     expect(world.mailbox.taken, "the vendor sent nothing; does the sandbox call the URLs that it was given?")
     return list(world.mailbox.taken)
-
-
-async def _forge(world: World, request: httpx.Request) -> None:
-    headers = world.driver.proof_headers
-    expect(headers, "the driver names no proof_headers")
-    carried = [name for name in headers if name in request.headers]
-    expect(carried, f"the vendor's call carries none of {list(headers)}")
-    forgeries: dict[str, Mapping[str, Any]] = {
-        "no proof": {"without": headers},
-        **{f"another {name}": {"change": {name: _other(request.headers[name])}} for name in carried},
-    }
-    if world.driver.signs_body:
-        forgeries["another body"] = {"body": request.content + b" "}
-    for what, changes in forgeries.items():
-        answer = await world.mailbox.send(request, **changes)
-        expect(answer.status_code == 401, f"a call with {what} was answered {answer.status_code}, not 401")
-
-
-def _other(value: str) -> str:
-    """Return a proof of the same look that proves nothing."""
-    head, space, tail = value.rpartition(" ")
-    return head + space + "".join("A" if letter != "A" else "B" for letter in tail)
 
 
 RULES = (refuses_forged_webhooks, refuses_forged_app_calls)
