@@ -142,7 +142,7 @@ class Driver(Protocol):
         ...
 
     def add_contact(self, email: str) -> str:
-        """Add a contact as a person at the vendor would; return its id."""
+        """Add a contact as a person at the vendor would; return its id. Plugins that take signups need it too."""
         ...
 
     def edit_contact(self, contact: str) -> None:

@@ -122,6 +122,25 @@ def swallows_refusals(patch: Patch) -> Subject:
     return with_hooks(push_signup=push_signup)
 
 
+def looks_among_its_own_alone(patch: Patch) -> Subject:
+    async def push_signup(connection, push):
+        vendor = client.Client(connection)
+
+        async def find(_began):
+            return await signups._by_email(vendor, push.email, "created")
+
+        async def create():
+            made = await vendor.create("/contacts", dict(push.values["contact"]))
+            return PushedRecord(ref=RecordRef(kind="contact", id=made["id"]), how="created")
+
+        ours = next((ref for ref in push.known if ref.kind == "contact"), None)
+        there = PushedRecord(ref=ours, how="matched") if ours else None
+        contact = there or await push.once("contact", find=find, create=create)
+        return PushResult(records=[contact, await signups._deal(vendor, push, contact)])
+
+    return with_hooks(push_signup=push_signup)
+
+
 def waits_at_401(patch: Patch) -> Subject:
     return classifying(patch, 401, lambda: RetryLater("not now", after_seconds=60))
 
@@ -298,6 +317,7 @@ BROKEN: dict[str, tuple[Callable[[Patch], Subject], str]] = {
     "waits_at_the_rate_limit": (gives_up_at_429, "the signup is refused, not waiting: too many calls"),
     "waits_while_the_vendor_is_down": (gives_up_at_503, "the signup is refused, not waiting: the vendor is down"),
     "tells_refusals": (swallows_refusals, "counts as delivered although the vendor refused"),
+    "uses_existing_contacts": (looks_among_its_own_alone, "the contact was there before: it made another one, contact"),
     "asks_to_reauthorise": (waits_at_401, "every call is answered 401, but the connection is active"),
     "renews_expired_tokens": (
         keeps_its_own_tokens,

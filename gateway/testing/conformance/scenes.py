@@ -68,16 +68,25 @@ async def arrive(world: World, person: str, email: str, what: str) -> None:
     Raises:
         Broken: It did not arrive, or not once.
     """
+    await linked_within(world, person, PATIENCE, what)
+    await once(world, person, email, what)
+
+
+async def linked_within(world: World, person: str, patience: timedelta, what: str) -> None:
+    """Wait until a signup is linked.
+
+    Raises:
+        Broken: It is not, after this time.
+    """
 
     async def linked() -> bool:
         return bool((await world.person(person))["crm"] == "linked")
 
-    if not await world.until(linked, within=PATIENCE):
+    if not await world.until(linked, within=patience):
         shown = await world.person(person)
         entries = (await world.timeline(person))["entries"]
         last = entries[-1]["text"] if entries else "nothing"
-        raise Broken(f"{what}: the signup is {shown['crm']}, not linked, after {PATIENCE}; its timeline ends: {last}")
-    await once(world, person, email, what)
+        raise Broken(f"{what}: the signup is {shown['crm']}, not linked, after {patience}; its timeline ends: {last}")
 
 
 async def once(world: World, person: str, email: str, what: str) -> None:
