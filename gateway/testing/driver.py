@@ -80,7 +80,10 @@ class Driver(Protocol):
         ...
 
     def expire_token(self) -> None:
-        """Let the access tokens that were given end now, before their time; new ones can be had."""
+        """Let the access tokens that were given end now, before their time; new ones can be had.
+
+        Not called where the manifest's credentials have no ``token_path``: keys do not end by themselves.
+        """
         ...
 
     def registered(self) -> Sequence[str]:

@@ -1,21 +1,20 @@
 """For each rule a toy that breaks it, as plugins do break it: a small variation of the good one."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
 from gateway.sdk.connection import PushedRecord, PushResult
-from gateway.sdk.errors import Rejected, RetryLater
+from gateway.sdk.errors import ReauthRequired, Rejected, RetryLater
 from gateway.sdk.inbound import WebhookRegistration
 from gateway.sdk.polling import ChangePage
 from gateway.testing.world import Subject
 from gateway_acme import client, plugin, reads, signups
 from gateway_acme.manifest import MANIFEST
+from gateway_acme.sandbox.vendor import Refusal, Vendor
 from gateway_schemas.connection import VendorAccount
-from gateway_schemas.manifest import Credentials
 from gateway_schemas.records import Field, Option, RecordRef
 from gateway_schemas.sync import ContactPage
 
@@ -145,36 +144,22 @@ def waits_at_401(patch: Patch) -> Subject:
     return classifying(patch, 401, lambda: RetryLater("not now", after_seconds=60))
 
 
-def keeps_its_own_tokens(patch: Patch) -> Subject:
-    """It asks for tokens itself, and keeps them for as long as the vendor says, whatever the vendor says later."""
-    auth = Credentials(token_path=None)
-    manifest = msgspec.structs.replace(MANIFEST, auth=auth, allowed_hosts=["api.acme.example", "login.acme.example"])
-    init, memory = client.Client.__init__, {}
+def takes_an_ended_token_for_a_refusal(patch: Patch) -> Subject:
+    """Its vendor answers 403 once a token has ended, as some do, and the plugin asks a person at once."""
+    answer = Vendor.answer
 
-    class OwnTokens:
-        def __init__(self, http, connection):
-            self.http, self.connection = http, connection
+    def answering(self, *asked):
+        try:
+            return answer(self, *asked)
+        except Refusal as refusal:
+            raise Refusal(403 if refusal.status == 401 else refusal.status, refusal.error) from None
 
-        def __getattr__(self, method):
-            async def call(path, **kwargs):
-                now = self.connection.now()
-                key = (self.connection.id, *sorted(self.connection.credentials.items()))
-                token, until = memory.get(key, ("", now))
-                if until <= now:
-                    url = f"{self.connection.settings.auth_url}/token"
-                    answer = await self.http.post(url, json=dict(self.connection.credentials), reads=True)
-                    token, _ = memory[key] = answer.json()["access_token"], now + timedelta(minutes=14)
-                headers = {"authorization": f"Bearer {token}"}
-                return await self.http.request(method.upper(), path, headers=headers, **kwargs)
+    def classify(response):
+        return ReauthRequired("the token has ended") if "token" in response.text else None
 
-            return call
-
-    def with_own(self, connection):
-        init(self, connection)
-        self._http = OwnTokens(self._http, connection)
-
-    patch.setattr(client.Client, "__init__", with_own)
-    return with_hooks(describe=lambda: manifest)
+    patch.setattr(Vendor, "answer", answering)
+    patch.setattr(client, "classify", classify)
+    return subject()
 
 
 def believes_any_webhook(patch: Patch) -> Subject:
@@ -320,7 +305,7 @@ BROKEN: dict[str, tuple[Callable[[Patch], Subject], str]] = {
     "uses_existing_contacts": (looks_among_its_own_alone, "the contact was there before: it made another one, contact"),
     "asks_to_reauthorise": (waits_at_401, "every call is answered 401, but the connection is active"),
     "renews_expired_tokens": (
-        keeps_its_own_tokens,
+        takes_an_ended_token_for_a_refusal,
         "a token that ended between two signups made the connection needs_reauth",
     ),
     "refuses_forged_webhooks": (believes_any_webhook, "a call with no proof was answered 200, not 401"),

@@ -3,6 +3,7 @@
 import asyncio
 import types
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -13,7 +14,9 @@ from gateway.testing.conformance.run import RULES, Outcome, check, exemption
 from gateway.testing.world import NotInstalled, Subject
 
 from .toy import subject  # isort: skip - makes the scaffold importable
+from gateway_acme.manifest import MANIFEST
 from gateway_acme.sandbox import driver
+from gateway_schemas.manifest import Credentials
 
 PASSED = [Outcome(rule.key, "passed") for rule in RULES]
 
@@ -89,6 +92,13 @@ def test_a_driver_exempts_with_a_sentence():
     assert exemption(SILVER, of) == "The vendor has three stages and no more."
     outcome = asyncio.run(check(SILVER, of))
     assert (outcome.state, outcome.text) == ("exempt", "The vendor has three stages and no more.")
+
+
+def test_keys_that_do_not_end_need_no_renewal():
+    manifest = msgspec.structs.replace(MANIFEST, auth=Credentials(token_path=None))
+    renews = next(rule for rule in RULES if rule.key == "renews_expired_tokens")
+    assert exemption(renews, subject(lambda: {"describe": lambda: manifest})) == "Its keys do not end by themselves."
+    assert exemption(renews, subject()) is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from gateway.testing.conformance.rules import Stage, expect, rule
 from gateway.testing.conformance.scenes import arrive, connected, prepare, reauthorise, sign_up, targets_of
 from gateway.testing.wire import Fault
 from gateway.testing.world import World
+from gateway_schemas.manifest import Credentials
 
 
 def _authorised(integration: Integration) -> str | None:
@@ -45,7 +46,15 @@ async def asks_to_reauthorise(stage: Stage) -> None:
         await arrive(world, later, "meanwhile@example.com", "a signup that came meanwhile")
 
 
-@rule("bronze", applies=_authorised)
+def _has_tokens(integration: Integration) -> str | None:
+    if sentence := _authorised(integration):
+        return sentence
+    auth = integration.manifest.auth
+    keys_alone = isinstance(auth, Credentials) and auth.token_path is None
+    return "Its keys do not end by themselves." if keys_alone else None
+
+
+@rule("bronze", applies=_has_tokens)
 async def renews_expired_tokens(stage: Stage) -> None:
     """Goes on with a new token when one ends before its time, between two signups and in the middle of one."""
     async with connected(stage) as (world, connection):
