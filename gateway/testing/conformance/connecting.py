@@ -68,9 +68,14 @@ async def _wrong_form(world: World, shown: dict[str, Any]) -> int:
     for field, values in wrong.items():
         answer = await world.api.post(f"{path}/steps/{step}", json={"values": dict(values)})
         said = f"a wrong {field!r} in step {step!r} was answered {answer.status_code} {answer.text[:300]}"
-        expect(answer.status_code == 422, f"{said}; it must be refused with 422")
+        wanted = f"values.{field}"
+        hint = f"raise Rejected(…, [Problem(field={wanted!r}, …)])"
+        expect(answer.status_code == 422, f"{said}; it must be refused with 422: {hint}")
         named = [one["field"] for one in answer.json().get("problems", [])]
-        expect(f"values.{field}" in named, f"{said}; the field that is wrong is not named")
+        came = ", ".join(map(repr, named)) or "no field at all"
+        expect(
+            wanted in named, f"{said}; the field that is wrong is not named: it is {wanted!r}, and came {came}; {hint}"
+        )
         after = await world.connection(shown["id"])
         expect(after["next_step"] is not None, f"{said}; and the step counts as done")
     return len(wrong)

@@ -86,7 +86,17 @@ async def linked_within(world: World, person: str, patience: timedelta, what: st
         shown = await world.person(person)
         entries = (await world.timeline(person))["entries"]
         last = entries[-1]["text"] if entries else "nothing"
-        raise Broken(f"{what}: the signup is {shown['crm']}, not linked, after {patience}; its timeline ends: {last}")
+        said = f"{what}: the signup is {shown['crm']}, not linked, after {patience}; its timeline ends: {last}"
+        raise Broken(said + await last_error(world, person))
+
+
+async def last_error(world: World, person: str) -> str:
+    """Return the last error of the attempts to push a signup, redacted as it is stored, as the end of a sentence."""
+    found = (await world.call("GET", "/v1/deliveries?account=acme&limit=200"))["data"]
+    mine = [one for one in found if one["kind"] == "signup" and one["subject"] == person]
+    errors = [one["error"] for delivery in mine for one in delivery["attempts"] if one["error"]]
+    errors += [delivery["error"] for delivery in mine if delivery["error"]]
+    return f"; the last error of its attempts: {errors[-1]}" if errors else ""
 
 
 async def once(world: World, person: str, email: str, what: str) -> None:
