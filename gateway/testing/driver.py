@@ -21,6 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import httpx
 
+from gateway_schemas.base import Money
 from gateway_schemas.records import RecordRef
 
 
@@ -168,6 +169,19 @@ class HasUnprovenParts(Protocol):
     @property
     def unproven_parts(self) -> Sequence[str]:
         """Keys of the parts."""
+        ...
+
+
+@runtime_checkable
+class TellsWorth(Protocol):
+    """A driver must say beside what sales are worth, where the manifest has record kinds with a sale value."""
+
+    def worth(self, trigger: str, target: str) -> tuple[str, str, Money] | None:
+        """Return what the sale is worth that ``reach`` makes: record kind, key of its field, and the money.
+
+        Take an amount with cents and, where the vendor has more than one, another currency than the tenant's.
+        ``None``: this trigger is true before there is a sale.
+        """
         ...
 
 

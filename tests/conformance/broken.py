@@ -237,6 +237,16 @@ def trusts_its_webhooks(patch: Patch) -> Subject:
     return subject(vary)
 
 
+def reads_values_in_cents(patch: Patch) -> Subject:
+    record = reads._record
+
+    def in_cents(kind, row):
+        return record(kind, {**row, "value": round(row["value"] * 100)} if "value" in row else row)
+
+    patch.setattr(reads, "_record", in_cents)
+    return subject()
+
+
 def leaves_out_what_is_not_known(patch: Patch) -> Subject:
     def sparse(event):
         return {key: value for key, value in shaped(event).items() if value is not None}
@@ -317,6 +327,10 @@ BROKEN: dict[str, tuple[Callable[[Patch], Subject], str]] = {
     "reaches_every_trigger": (tells_no_stage, "trigger 'deal_stage', target 'deal': it happened in the CRM"),
     "takes_messages_in_any_order": (one_id_for_all_messages, "all messages came, in another order"),
     "finds_what_messages_missed": (trusts_its_webhooks, "all messages were lost"),
+    "reads_sale_values": (
+        reads_values_in_cents,
+        "deal.value holds 1234.56 USD, but the sale value is 123456 USD",
+    ),
     "shapes_events_alike": (leaves_out_what_is_not_known, "some events have these keys and some do not: ['reason']"),
     "samples_look_like_events": (samples_with_other_keys, "samples and events differ in ['reason', 'type']"),
     "makes_referrers_of_contacts": (

@@ -14,6 +14,7 @@ from gateway.testing.conformance import (
     existing,
     lists,
     pushing,
+    sales,
     watching,
 )
 from gateway.testing.conformance.rules import Broken, Rule, Stage
@@ -30,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     *connecting.MORE,
     *lists.RULES,
     *watching.MORE,
+    *sales.RULES,
     *automation.MORE,
     *contacts.RULES,
 )

@@ -30,14 +30,22 @@ def _is_told(integration: Integration) -> str | None:
     return None if told else "The vendor tells nothing by itself; changes are looked up."
 
 
-async def _watched(world: World, trigger: Trigger, target: str, name: str) -> tuple[str, str]:
-    """Sign somebody up under a rule with this trigger; return person and e-mail once the CRM has it."""
+async def watched(world: World, trigger: Trigger, target: str, name: str, **setup: Any) -> tuple[str, str]:
+    """Sign somebody up under a rule with this trigger; return person and e-mail once the CRM has it.
+
+    Args:
+        world: The world.
+        trigger: Of the manifest.
+        target: Where the signup goes.
+        name: Of the campaign, and of the e-mail.
+        setup: More of the setup.
+    """
     rule = {
         "trigger": trigger.key,
         "parameters": dict(world.driver.parameters(trigger.key)),
         "reverse": "until_issued" if trigger.reversed_by else "never",
     }
-    await prepare(world, name, target, qualification=rule)
+    await prepare(world, name, target, qualification=rule, **setup)
     email = f"{name.replace('_', '-')}@example.com"
     person = await sign_up(world, name, email)
     await arrive(world, person, email, f"a signup under the trigger {trigger.key!r}")
@@ -77,7 +85,7 @@ async def reaches_every_trigger(stage: Stage) -> None:
         for number, trigger in enumerate(world.integration.manifest.triggers):
             for target in trigger.targets:
                 what = f"trigger {trigger.key!r}, target {target!r}"
-                person, email = await _watched(world, trigger, target, f"trigger-{number}-{target}")
+                person, email = await watched(world, trigger, target, f"trigger-{number}-{target}")
                 await world.driver.reach(trigger.key, target, email)
                 if not await world.until(_qualified(world, person), within=FOUND_WITHIN):
                     raise Broken(f"{what}: it happened in the CRM, but {await _why_not(world, person)}")
@@ -90,7 +98,7 @@ async def finds_what_messages_missed(stage: Stage) -> None:
     """Finds within a day what no message told."""
     async with connected(stage) as (world, _):
         trigger = world.integration.manifest.triggers[0]
-        person, email = await _watched(world, trigger, trigger.targets[0], "missed")
+        person, email = await watched(world, trigger, trigger.targets[0], "missed")
         world.mailbox.keeps = True
         await world.driver.reach(trigger.key, trigger.targets[0], email)
         await world.deliver()
@@ -103,7 +111,7 @@ async def takes_messages_in_any_order(stage: Stage) -> None:
     """Qualifies once by messages that come shuffled and several times, at once and without waiting for a poll."""
     async with connected(stage) as (world, _):
         trigger = world.integration.manifest.triggers[0]
-        person, email = await _watched(world, trigger, trigger.targets[0], "shuffled")
+        person, email = await watched(world, trigger, trigger.targets[0], "shuffled")
         taken = await _taken(world, lambda: world.driver.reach(trigger.key, trigger.targets[0], email))
         for request in [*reversed(taken), *taken, *reversed(taken)]:
             answer = await world.mailbox.send(request)
@@ -122,7 +130,7 @@ async def refuses_forged_webhooks(stage: Stage) -> None:
     """Refuses webhooks whose proof is missing, wrong or for another body, and takes the genuine one."""
     async with connected(stage) as (world, _):
         trigger = world.integration.manifest.triggers[0]
-        person, email = await _watched(world, trigger, trigger.targets[0], "forged")
+        person, email = await watched(world, trigger, trigger.targets[0], "forged")
         taken = await _taken(world, lambda: world.driver.reach(trigger.key, trigger.targets[0], email))
         await forge(world, taken[0])
         await world.drain()

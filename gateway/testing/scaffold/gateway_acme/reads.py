@@ -63,11 +63,12 @@ def _record(kind: str, row: dict[str, Any]) -> Record:
     return Record(
         ref=RecordRef(kind=kind, id=row["id"]),
         state=row.get("state", "open"),
-        fields={key: value for key, value in row.items() if isinstance(value, str | int)},
+        fields={key: value for key, value in row.items() if isinstance(value, str | int | float)},
         facts=_facts(row) if kind == "deal" else [],
         contact=RecordRef(kind="contact", id=contact) if contact is not None else None,
         created_at=datetime.fromisoformat(row["created_at"]),
         updated_at=datetime.fromisoformat(row["updated_at"]),
+        currency=row.get("currency"),
     )
 
 

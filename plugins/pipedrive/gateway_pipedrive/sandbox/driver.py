@@ -5,6 +5,7 @@ See ``gateway.testing.driver`` for what each part is for.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -12,10 +13,14 @@ import httpx
 from gateway_pipedrive.sandbox.app import Sandbox, create_sandbox
 from gateway_pipedrive.sandbox.errors import scope_missing, unauthorized
 from gateway_pipedrive.sandbox.state import Deal, Lead, Person
+from gateway_schemas.base import Money
 from gateway_schemas.records import RecordRef
 
 API_URL = "https://acme.pipedrive.com"
 HOSTS = ("acme.pipedrive.com", "oauth.pipedrive.com")
+WORTH = Money(amount=Decimal("1234.56"), currency="USD")
+"""What deals are worth that people work on."""
+
 _DEAL_FIELDS = {"contact": "person", "lead": "deal", "deal": "deal"}
 
 
@@ -141,10 +146,15 @@ class PipedriveDriver:
         """Convert the lead, move the deal, win it, as the trigger says; a contact gets a deal first."""
         person = next(one for one in self.sandbox.snapshot()["person"] if _has(one, email))
         deal = self._deal(target, person)
+        self.sandbox.update_deal(deal.id, value=float(WORTH.amount), currency=WORTH.currency)
         if trigger.endswith("stage"):
             self.sandbox.move_deal(deal.id, self._pipeline(2)[1])
         if trigger.endswith("won"):
             self.sandbox.win_deal(deal.id)
+
+    def worth(self, trigger: str, target: str) -> tuple[str, str, Money] | None:
+        """Every deal has a value."""
+        return "deal", "value", WORTH
 
     async def deliver(self) -> int:
         """Send the webhooks that are due."""

@@ -5,10 +5,12 @@ See ``gateway.testing.driver`` for what each part is for.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
 
+from gateway_schemas.base import Money
 from gateway_schemas.records import RecordRef
 from gateway_servicetitan.sandbox.app import Sandbox, create_sandbox
 from gateway_servicetitan.sandbox.errors import problem
@@ -17,6 +19,8 @@ from gateway_servicetitan.sandbox.state import Booking, Job
 HOSTS = ("api.servicetitan.io", "auth.servicetitan.io")
 WEBHOOK_KEY = "sandbox-webhook-key-of-32-characters"
 HEADER = "x-servicetitan-signature"
+WORTH = Money(amount=Decimal("1234.56"), currency="USD")
+"""What completed jobs are worth, with tax; the tenant's business units trade in this currency."""
 
 
 class ServiceTitanDriver:
@@ -142,7 +146,12 @@ class ServiceTitanDriver:
         """Book a job from the booking, and complete it where the trigger asks for a status."""
         job = self._book(self.sandbox.bookings(email)[-1])
         if trigger == "job_status":
+            self.sandbox.set_job_total(job.id, str(WORTH.amount), "197.11")
             self.sandbox.set_job_status(job.id, "Completed")
+
+    def worth(self, trigger: str, target: str) -> tuple[str, str, Money] | None:
+        """A job has a value once it is completed."""
+        return ("job", "total", WORTH) if trigger == "job_status" else None
 
     def _book(self, booking: Booking) -> Job:
         return self.sandbox.convert_booking(booking.id)

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
 
 from gateway_acme.sandbox.serving import VendorTransport
 from gateway_acme.sandbox.vendor import PAGE, Vendor
+from gateway_schemas.base import Money
 from gateway_schemas.records import RecordRef
 
 STAGE = 2
 """The stage that rules of the suite ask for, counted from 0."""
+WORTH = Money(amount=Decimal("1234.56"), currency="USD")
+"""What deals are worth that people work on: with cents, and in another currency than the tenant's."""
 
 
 class AcmeDriver:
@@ -94,11 +98,15 @@ class AcmeDriver:
     async def reach(self, trigger: str, target: str, email: str) -> None:
         """Win the deal, or move it."""
         deal = next(ref.id for ref in self.records(email) if ref.kind == "deal")
-        self.vendor.change("deals", deal, value=10)
+        self.vendor.change("deals", deal, value=float(WORTH.amount), currency=WORTH.currency)
         if trigger == "deal_won":
             self.vendor.change("deals", deal, state="won")
         else:
             self.vendor.change("deals", deal, stage=self.parameters(trigger)["stage"])
+
+    def worth(self, trigger: str, target: str) -> tuple[str, str, Money] | None:
+        """Every deal has a value."""
+        return "deal", "value", WORTH
 
     async def deliver(self) -> int:
         """Send webhooks."""

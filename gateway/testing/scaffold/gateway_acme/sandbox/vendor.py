@@ -113,7 +113,7 @@ class Vendor:
         now = self.clock().isoformat()
         row = {**values, "id": key, "created_at": now, "updated_at": now, "change": next(self._changes)}
         if kind == "deals":
-            row |= {"state": "open", "stage": next(iter(self.rows["stages"]))}
+            row |= {"state": "open", "stage": next(iter(self.rows["stages"])), "currency": "EUR"}
         self.rows[kind][key] = row
         self._tell(kind, row)
         return row
