@@ -41,6 +41,7 @@ PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("gateway.sdk.inbound", "InboundRequest", ()),
     ("gateway.sdk.polling", "ChangePage", ()),
     ("gateway.sdk.values", "text_of", ("MOST_ADDRESS",)),
+    ("gateway.sdk.money", "from_minor", ()),
     ("gateway.sdk.host", "Host", ()),
     ("gateway.sdk.routes", "Route", ()),
     ("gateway.sdk.subjects", "EventSubjects", ()),
