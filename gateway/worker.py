@@ -19,6 +19,7 @@ from gateway.storage import schedules
 from gateway.storage.columns import new_id
 from gateway.storage.engine import AsyncConnection, Database, Hints
 from gateway.storage.holdings import Holdings
+from gateway.storage.lanes import INBOUND
 from gateway.storage.running import (
     Handler,
     LaneLimits,
@@ -272,7 +273,7 @@ class Worker:
         for lane in turns:  # before the look, so that what comes in meanwhile is not overlooked
             lane.ready = False
             held[lane.lease.lane] = held.pop(lane.lease.lane)  # to the end of the row
-        wanted = [Wanted(lane.lease.lane, share, lane.exclusive) for lane, share in turns.items()]
+        wanted = [Wanted(lane.lease.lane, share, lane.exclusive, bool(lane.inbound)) for lane, share in turns.items()]
         async with self._database.read() as conn:
             found = dict(zip(turns, await find_due_tasks(conn, wanted), strict=True))
         for lane, due in found.items():
@@ -301,6 +302,8 @@ class Worker:
         self._working[lane.limits.pool] += 1
         if task.exclusive_key is not None:
             lane.exclusive.add(task.exclusive_key)
+        if task.priority == INBOUND:
+            lane.inbound.add(task.id)
         lane.running[task.id] = asyncio.create_task(self._execute(lane, task), name=task.id)
 
     async def _execute(self, lane: OwnedLane, task: Task) -> None:
@@ -330,6 +333,7 @@ class Worker:
         finally:
             if lane.running.get(task.id) is asyncio.current_task():  # else its next attempt has begun
                 del lane.running[task.id]
+                lane.inbound.discard(task.id)
             if task.exclusive_key is not None:
                 lane.exclusive.discard(task.exclusive_key)
                 lane.ready = True  # others may have waited for the key

@@ -19,6 +19,8 @@ from gateway.storage.writer import touch
 PRIORITIES = (0, 1, 2, 3)
 """Signup, inbound and qualification, status write, bulk."""
 
+INBOUND = 1
+
 SECOND = 1_000_000
 
 # literals: in a plan that PostgreSQL keeps for any value of a parameter it could not use the partial indexes

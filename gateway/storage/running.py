@@ -149,6 +149,7 @@ class OwnedLane:
         self.working = 0  # handlers at work; a task whose outcome is being committed needs no slot
         self.running: dict[str, asyncio.Task[None]] = {}
         self.exclusive: set[str] = set()
+        self.inbound: set[str] = set()  # ids of those of ``running`` that read what the vendor told
         self.has_strays = False  # perhaps tasks are marked as running that do not: their answer or their end was lost
         self.idle_since = renewed
 

@@ -27,7 +27,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.storage.columns import Json
 from gateway.storage.engine import NOW, AsyncConnection, among, insert, now_micros, now_parameter
-from gateway.storage.lanes import PRIORITIES, RUNNING, SECOND, Lane, Lease, hold, owned
+from gateway.storage.lanes import INBOUND, PRIORITIES, RUNNING, SECOND, Lane, Lease, hold, owned
 from gateway.storage.prepared import insert_into, now_of, one_of, prepared
 from gateway.storage.tables import attempts, tasks
 from gateway.storage.tasks import TASK_COLUMNS, Task, supersede
@@ -107,11 +107,20 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """How many tasks a lane has room for, and which exclusive keys are in use."""
+    """How many tasks a lane has room for, and which exclusive keys are in use.
+
+    Attributes:
+        lane: Its id.
+        room: How many tasks may start.
+        exclusive: Keys of tasks that run.
+        hears: Something inbound runs already; else its first task goes before the signups, of which a list may wait
+            for minutes. So signups keep all places of the lane but one.
+    """
 
     lane: str
     room: int
     exclusive: Collection[str] = ()
+    hears: bool = False
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -122,7 +131,10 @@ class Found(msgspec.Struct, frozen=True):
 
 
 async def find_due_tasks(conn: AsyncConnection, wanted: Sequence[Wanted]) -> list[Found]:
-    """Return due tasks a lane, priority and then age first, never two of one exclusive key; a read only."""
+    """Return due tasks a lane, priority and then age first, never two of one exclusive key; a read only.
+
+    The first inbound task goes before all others where none runs.
+    """
     found: list[Found] = []
     for start in range(0, len(wanted), LANES_A_STATEMENT):
         chunk = wanted[start : start + LANES_A_STATEMENT]
@@ -133,19 +145,22 @@ async def find_due_tasks(conn: AsyncConnection, wanted: Sequence[Wanted]) -> lis
         rows: list[list[Any]] = [[] for _ in chunk]
         for row in await conn.execute(_due_tasks(conn.dialect.name, len(chunk)), parameters):
             rows[row.wanted].append(row)
-        found += [_choose(lane_rows, want.room) for lane_rows, want in zip(rows, chunk, strict=True)]
+        found += [_choose(lane_rows, want) for lane_rows, want in zip(rows, chunk, strict=True)]
     return found
 
 
-def _choose(rows: list[Any], room: int) -> Found:
+def _choose(rows: list[Any], want: Wanted) -> Found:
     chosen: list[str] = []
     used: set[str] = set()
-    for row in sorted(rows, key=lambda row: (row.priority, row.due_at, row.id)):
-        if len(chosen) < room and row.exclusive_key not in used:
+    ordered = sorted(rows, key=lambda row: (row.priority, row.due_at, row.id))
+    if not want.hears and (first := next((row for row in ordered if row.priority == INBOUND), None)) is not None:
+        ordered = [first, *(row for row in ordered if row is not first)]
+    for row in ordered:
+        if len(chosen) < want.room and row.exclusive_key not in used:
             chosen.append(row.id)
             if row.exclusive_key is not None:
                 used.add(row.exclusive_key)
-    return Found(chosen, more=len(rows) >= room)
+    return Found(chosen, more=len(rows) >= want.room)
 
 
 @cache

@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from gateway.flows.connections.app_calls import app_token
-from gateway.flows.referrals.inbound import store_calls
+from gateway.flows.referrals.inbound import look_at, store_calls
 from gateway.flows.referrals.subscriptions import RegisterWebhooks
 from gateway.sdk.errors import RetryLater
 from gateway.sdk.inbound import Hint, Uninstalled, WebhookRegistration
 from gateway.storage import checkpoints, connections
+from gateway.storage.tasks import insert_tasks
 from gateway_schemas.records import Fact, RecordChange, RecordRef
 
 from .watched import SECRET, TOKEN, watching
@@ -339,6 +340,20 @@ async def test_after_a_gap_the_subscriptions_are_made_sure_of(gateway):
 
 
 # --- sweeps --------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_webhook_tells_is_read_before_looks_after_a_list_of_pushes(gateway):
+    deals = [gateway.crm.add("deal", number) for number in range(1, 41)]
+    await gateway.drain()
+    people = [await gateway.person(f"p{ref.id}", records=(ref,)) for ref in deals]
+    looks = [look_at([one], gateway.row) for one in people]
+    await gateway.write(lambda conn: insert_tasks(conn, looks, gateway.now))
+    gateway.crm.told.clear()
+    gateway.crm.win(deals[-1])
+    gateway.crm.calls.clear()
+    await gateway.deliver()
+    assert gateway.crm.calls.index(("read", [deals[-1]])) < 16  # among what the lane starts first
+    assert await gateway.states(people[-1]) == ["qualified"]
 
 
 async def test_what_webhooks_and_feeds_missed_the_sweep_finds_within_the_hour(gateway):

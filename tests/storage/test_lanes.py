@@ -156,12 +156,24 @@ async def test_due_tasks_come_by_priority_and_then_by_age(queue, new_task):
     }
     await queue.store(*stored.values())
     names = {task.id: name for name, task in stored.items()}
-    (found,) = await queue.read(find_due_tasks, [Wanted("internal", 10)])
+    (found,) = await queue.read(find_due_tasks, [Wanted("internal", 10, hears=True)])
     assert [names[i] for i in found.ids] == ["signup old", "signup new", "inbound", "status", "bulk old"]
     assert not found.more
-    (found,) = await queue.read(find_due_tasks, [Wanted("internal", 2)])
+    (found,) = await queue.read(find_due_tasks, [Wanted("internal", 2, hears=True)])
     assert [names[i] for i in found.ids] == ["signup old", "signup new"]
     assert found.more
+
+
+async def test_one_inbound_task_comes_first_where_none_runs(queue, new_task):
+    told, later, signup = await queue.store(
+        new_task(priority=1, exclusive_key="a"), new_task(priority=1), new_task(priority=0)
+    )
+    (found,) = await queue.read(find_due_tasks, [Wanted("internal", 10)])
+    assert found.ids == [told, signup, later]
+    (found,) = await queue.read(find_due_tasks, [Wanted("internal", 1)])
+    assert found.ids == [told]
+    (found,) = await queue.read(find_due_tasks, [Wanted("internal", 1, {"a"}, hears=True)])
+    assert found.ids == [signup]
 
 
 async def test_of_one_exclusive_key_one_task_is_due_and_none_while_it_is_in_use(queue, new_task):

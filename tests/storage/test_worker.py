@@ -661,11 +661,23 @@ async def test_priority_goes_before_age_inside_a_lane(queue, new_task):
         new_task("status", priority=2),
         new_task("signup", priority=0),
         new_task("older signup", priority=0, due_at=now - timedelta(minutes=1)),
-        new_task("inbound", priority=1),
     )
     handler = Recorder()
     await drain(queue, handler, limits=lambda lane: LaneLimits(concurrency=1))
-    assert handler.ran == ["older signup", "signup", "inbound", "status", "bulk"]
+    assert handler.ran == ["older signup", "signup", "status", "bulk"]
+
+
+async def test_what_the_vendor_told_has_one_place_before_a_list_of_signups(queue, new_task):
+    now = queue.db.clock.now()
+    told = [new_task(f"told{i}", priority=1) for i in range(3)]
+    signups = [new_task(f"signup{i}", priority=0, due_at=now - timedelta(minutes=60 - i)) for i in range(30)]
+    await queue.store(*told, *signups)
+    gate = Gate()
+    async with Running(make_worker(queue, gate.handler, limits=lambda lane: LaneLimits(concurrency=3))):
+        await gate.until({"told0", "signup0", "signup1"})  # one place, the others are the signups'
+        gate.open.set()
+        await until(lambda: len(gate.handler.ran) == 33)
+    assert gate.handler.ran.index("told1") < gate.handler.ran.index("signup29")  # and again when it is free
 
 
 async def test_tasks_of_one_exclusive_key_never_run_together(queue, new_task):

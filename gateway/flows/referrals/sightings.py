@@ -33,13 +33,16 @@ SOURCES = {"webhook": "a webhook", "feed": "a feed", "sweep": "a sweep", "push":
 def look_at(
     person_ids: Sequence[str], row: ConnectionRow, *, source: str = "push", due_at: datetime | None = None
 ) -> NewTask:
-    """Return the task that looks at these people's records once: after a push, and to confirm something."""
+    """Return the task that looks at these people's records once: after a push, and to confirm something.
+
+    Bulk work: a list of signups makes as many, and nobody waits for them as for what a webhook told.
+    """
     return NewTask(
         kind="sweep_people",
         args={"connection": row.id, "people": list(person_ids), "source": source},
         lane=connections.lane(row),
         account_id=row.account_id,
-        priority=1,
+        priority=3,
         unique_key=f"look:{source}:{person_ids[0]}" if len(person_ids) == 1 else None,
         due_at=due_at,
     )
