@@ -56,6 +56,17 @@ PERSON = (
 KEYS = frozenset({"email", "first_name", "last_name", "phone", "external_id", "code", "link", "fields", "source"})
 """Keys of JSON documents about a person that say who it is."""
 
+ABOUT_ONE = ("push", "status", "stats", "look:push", "look:sweep")
+"""What the ``unique_key`` of a task about one person begins with; the person's id follows."""
+
+
+def names_person(unique_key: str | None) -> bool:
+    """Return whether a task is about one person, whose erasure then reaches what its attempts sent and were answered.
+
+    Of all other tasks nothing may be kept that says who somebody is: nobody could find it again.
+    """
+    return unique_key is not None and unique_key.startswith(tuple(f"{what}:per_" for what in ABOUT_ONE))
+
 
 class Place(NamedTuple):
     """A table with columns that may hold personal data.
@@ -83,7 +94,7 @@ def _listing(conn: AsyncConnection, ids: Collection[str]) -> ColumnElement[bool]
 
 
 def _tasks_of(conn: AsyncConnection, ids: Collection[str]) -> ColumnElement[bool]:
-    named = [f"{what}:{person}" for person in ids for what in ("push", "status", "stats", "look:push", "look:sweep")]
+    named = [f"{what}:{person}" for person in ids for what in ABOUT_ONE]
     sent = exists().where(
         deliveries.c.task_id == tasks.c.id, deliveries.c.event_id == events.c.id, among(conn, events.c.person_id, ids)
     )

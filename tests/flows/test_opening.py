@@ -25,10 +25,13 @@ class Run:
     class Task:
         priority = 0
 
-    task = Task()
+        def __init__(self, unique_key):
+            self.unique_key = unique_key
+
     seconds_left = 10.0
 
-    def __init__(self):
+    def __init__(self, unique_key="push:per_fiona"):
+        self.task = self.Task(unique_key)
         self.lane_memory = {}
         self.excerpts = []
 
@@ -133,6 +136,15 @@ async def test_the_attempt_log_shows_calls_without_secrets_and_addresses(gateway
     assert "< 404" in log
     for secret in ("fiona.friend", "access-token-1", "hunter2", "authorization"):
         assert secret not in log
+
+
+@pytest.mark.parametrize("unique_key", [None, "inbound:con_1", "feed:con_1:deals", "sweep:con_1", "status:con_1"])
+async def test_the_log_of_a_task_about_several_people_shows_no_values(gateway, row, unique_key):
+    run = Run(unique_key)
+    opened = await open_connection(gateway.services, row, run=run)
+    gateway.vendor.answers = [httpx.Response(200, json={"name": "Rita", "code": "RITA-7"})]
+    await opened.http.post("/persons/search", json={"name": "Rita"}, params={"term": "Rita"})
+    assert run.excerpts == ["POST acme.toy.test/persons/search\n< 200 <31 bytes>"]
 
 
 async def test_health_is_written_once_in_thirty_seconds(gateway, row, monkeypatch):

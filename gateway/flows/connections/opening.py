@@ -24,7 +24,7 @@ from gateway.sdk.auth import BearerAuth, TokenSource
 from gateway.sdk.connection import Connection
 from gateway.sdk.errors import Misconfigured, RetryLater
 from gateway.sdk.http import VendorHttp
-from gateway.storage import accounts, connections
+from gateway.storage import accounts, connections, personal
 from gateway.storage.connections import ConnectionRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.running import TaskRun
@@ -257,7 +257,8 @@ class CallLog:
     def record(self, request: httpx.Request, response: httpx.Response | None, error: str | None) -> None:
         """Note one exchange; never raises."""
         if self._run is not None:
-            self._run.excerpt(self._redactor.exchange(request, response, error))
+            bodies = personal.names_person(self._run.task.unique_key)
+            self._run.excerpt(self._redactor.exchange(request, response, error, bodies=bodies))
         good = response is not None and response.is_success
         now = self._services.clock.now()
         memory = self._services.memory(HealthMemory)

@@ -56,8 +56,19 @@ class Redactor:
             return text
         return f"{text[:BODY_CHARACTERS]}… ({len(content)} bytes)"
 
-    def exchange(self, request: httpx.Request, response: httpx.Response | None, error: str | None) -> str:
-        """Return what was sent and answered, headers left out: they carry the credentials."""
+    def exchange(
+        self, request: httpx.Request, response: httpx.Response | None, error: str | None, *, bodies: bool = True
+    ) -> str:
+        """Return what was sent and answered, headers left out: they carry the credentials.
+
+        Without ``bodies`` neither they nor the query are shown, only how long an answer was: for calls that may tell
+        of several people.
+        """
+        if not bodies:
+            lines = [f"{request.method} {request.url.host}{request.url.path}"]
+            if response is not None:
+                lines.append(f"< {response.status_code} <{len(response.content)} bytes>")
+            return "\n".join([*lines, *([f"! {self.text(error)}"] if error is not None else [])])
         query = unquote(request.url.query.decode())
         lines = [f"{request.method} {request.url.host}{request.url.path}{'?' + self.text(query) if query else ''}"]
         if request.content:
