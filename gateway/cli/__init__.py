@@ -25,6 +25,7 @@ from gateway.errors import Refused
 from gateway.settings import SettingsError
 from gateway.storage.engine import UNUSABLE, DatabaseMisconfigured, why_unusable
 from gateway.storage.migrate import SchemaMismatch
+from gateway.storage.vault import VaultError
 
 
 @click.group()
@@ -57,7 +58,7 @@ def main() -> None:
     """Run the command line; a wrong setting ends with one sentence, not a traceback."""
     try:
         cli(prog_name="gateway")
-    except (SettingsError, DatabaseMisconfigured, SchemaMismatch) as error:
+    except (SettingsError, DatabaseMisconfigured, SchemaMismatch, VaultError) as error:
         click.secho(f"gateway: {error}", fg="red", err=True)
         sys.exit(2)
     except Refused as error:

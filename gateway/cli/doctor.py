@@ -15,7 +15,7 @@ from gateway.sdk.clock import Clock
 from gateway.settings import Settings, SettingsError, load
 from gateway.storage import migrate, overview
 from gateway.storage.engine import Database, DatabaseMisconfigured
-from gateway.storage.vault import Vault
+from gateway.storage.vault import Vault, VaultError
 from gateway_schemas.manifest import Manifest, OAuth2
 
 
@@ -98,8 +98,12 @@ async def _database(registry: Registry) -> list[Finding]:
     try:
         await migrate.check(database)
         async with database.read() as conn:
+            if settings.secret_keys:
+                await Vault(settings.secret_keys).check(conn)
             counts = await overview.counts(conn, Clock().now())
         urls = await _app_urls(settings, database, registry)
+    except (SettingsError, VaultError) as error:
+        return [Finding("mend", str(error))]
     except migrate.SchemaMismatch as error:
         if database.dialect == "sqlite" and await migrate.current(settings.database_url) is None:
             return [Finding("note", "the database is empty: `gateway serve` sets it up at its first start")]

@@ -155,6 +155,19 @@ class Vault:
         """Delete all secrets of many owners."""
         await conn.execute(delete(secrets).where(among(conn, secrets.c.owner, owners)))
 
+    async def check(self, conn: AsyncConnection) -> int:
+        """Open one secret of each key that wrote any, and return how many; a read only.
+
+        Raises:
+            VaultError: One does not open with the keys of the ring.
+        """
+        keys = list((await conn.execute(select(secrets.c.key_id).distinct().order_by(secrets.c.key_id))).scalars())
+        for key_id in keys:
+            one = select(*_COLUMNS).where(secrets.c.key_id == key_id).limit(1)
+            for owner, name, written_with, ciphertext in await conn.execute(one):
+                self._open(owner, name, written_with, ciphertext)
+        return len(keys)
+
     async def rewrap(self, conn: AsyncConnection, batch: int = 200) -> int:
         """Encrypt up to ``batch`` secrets of older keys anew with the first key; return how many were found.
 
@@ -210,8 +223,8 @@ class Vault:
             return cipher.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], _bound_to(owner, name))
         except InvalidTag as error:
             raise VaultError(
-                f"secret {name!r} of {owner} does not decrypt with key {key_id!r}: another key has that id now, "
-                "or the row was changed outside the gateway"
+                f"secret {name!r} of {owner} does not decrypt with key {key_id!r}: another key has that id in "
+                "GATEWAY_SECRET_KEYS now, or the row was changed outside the gateway"
             ) from error
 
 

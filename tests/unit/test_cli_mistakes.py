@@ -72,6 +72,50 @@ def test_rewrap_encrypts_anew_what_the_older_key_encrypted(tmp_path):
     assert run("rewrap", GATEWAY_DATABASE_URL=url, GATEWAY_SECRET_KEYS=newer).exit_code == 0
 
 
+WRONG_KEYS = [
+    ("k1:" + "B" * 42 + "A", "another key has that id"),
+    ("k2:" + "B" * 42 + "A", "was written with key 'k1'"),
+]
+
+
+@pytest.mark.parametrize(("keys", "said"), WRONG_KEYS)
+def test_doctor_says_that_stored_secrets_do_not_open(tmp_path, keys, said):
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    run("migrate", GATEWAY_DATABASE_URL=url)
+    assert run("rewrap", GATEWAY_DATABASE_URL=url, GATEWAY_SECRET_KEYS="k1:" + "A" * 43).exit_code == 0  # makes one
+    right = run("doctor", GATEWAY_DATABASE_URL=url, GATEWAY_SECRET_KEYS="k1:" + "A" * 43)
+    assert "secret 'email_index'" not in right.output
+    answer = run("doctor", GATEWAY_DATABASE_URL=url, GATEWAY_SECRET_KEYS=keys)
+    (line,) = [line for line in answer.output.splitlines() if "secret 'email_index'" in line]
+    assert line.startswith("mend")
+    assert said in line
+    assert "GATEWAY_SECRET_KEYS" in line
+    assert answer.exit_code == 1
+
+
+def test_doctor_says_that_two_keys_have_one_name(tmp_path):
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    run("migrate", GATEWAY_DATABASE_URL=url)
+    answer = run("doctor", GATEWAY_DATABASE_URL=url, GATEWAY_SECRET_KEYS=f"k1:{'A' * 43},k1:{'B' * 42}A")
+    assert "mend GATEWAY_SECRET_KEYS names the key 'k1' twice" in answer.output
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_another_key_under_the_same_name_ends_with_a_sentence(monkeypatch, capsys, tmp_path, command):
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    run("migrate", GATEWAY_DATABASE_URL=url)
+    run("rewrap", GATEWAY_DATABASE_URL=url, GATEWAY_SECRET_KEYS="k1:" + "A" * 43)
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", url)
+    monkeypatch.setenv("GATEWAY_HOST_KEYS", "host-key-for-tests-0123456789abcdef")
+    monkeypatch.setenv("GATEWAY_SECRET_KEYS", WRONG_KEYS[0][0])
+    monkeypatch.setattr("sys.argv", ["gateway", command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "another key has that id in GATEWAY_SECRET_KEYS" in line
+
+
 def test_doctor_has_nothing_to_mend_in_a_file_that_serve_sets_up(tmp_path):
     assert "the database is empty" in run("doctor", GATEWAY_DATABASE_URL=f"sqlite:///{tmp_path}/gateway.db").output
 
