@@ -2,6 +2,7 @@
 
 from zoneinfo import available_timezones
 
+import msgspec
 from phonenumbers import SUPPORTED_REGIONS
 
 from gateway.errors import invalid, not_found
@@ -29,9 +30,13 @@ async def put_account(services: Services, account_id: str, account: AccountInput
     """Store what the host says of an account; return it, and whether it is new.
 
     Raises:
-        Refused: ``invalid_input`` naming time zone or currency.
+        Refused: ``invalid_input`` naming name, time zone, currency or country.
     """
     problems = []
+    account = msgspec.structs.replace(account, name=account.name.strip())
+    if not account.name:
+        text = "The name is blank; people see it on the pages that connect a CRM."
+        problems.append(FieldProblem(field="name", message=text, code="required"))
     if account.timezone not in available_timezones():
         text = f"{account.timezone!r} is no time zone; use an IANA name, for example Europe/Berlin."
         problems.append(FieldProblem(field="timezone", message=text, code="unknown_timezone"))

@@ -209,6 +209,7 @@ async def test_an_account_is_made_once_and_changed_afterwards(gateway):
         ({"country": "ZZ"}, "country"),
         ({"locale": "german"}, "locale"),
         ({"name": ""}, "name"),
+        ({"name": "  "}, "name"),
         ({"nmae": "x"}, "nmae"),
     ],
 )

@@ -60,6 +60,44 @@ def test_what_is_right_is_read_with_normalised_addresses():
     assert (item.referrer_email, item.referrer_hash) == ("rita@example.com", "hash:rita@example.com")
 
 
+def person(**changes: Any) -> dict[str, Any]:
+    raw = signup()
+    return {**raw, "person": {**raw["person"], **changes}}
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\t\n", "\u00a0"])
+def test_a_blank_text_is_as_if_it_had_not_been_sent(blank: str):
+    assert problems(person(first_name=blank)) == [("person.first_name", "invalid")]
+    assert problems(person(email=blank)) == [("person.email", "invalid")]
+    assert problems(signup({"why": blank})) == [("person.fields.why", "required")]
+    assert problems(signup({"news": True, "whim": blank})) == [("person.fields.whim", "unknown_field")]
+    assert problems(signup(referrer={"code": blank})) == [("referrer", "required")]
+    assert problems(person(middle_name=blank)) == [("person.middle_name", "unknown_field")]
+    raw = {**person(last_name=blank, phone=blank, code=blank, link=blank, external_id=blank), "source": blank}
+    (item,) = read({**raw, "referrer": {"code": "RITA", "last_name": blank}}).items
+    given = item.signup.person
+    assert (given.last_name, given.phone, given.code, given.link, given.external_id) == (None,) * 5
+    assert item.signup.source == "host"
+    assert item.signup.referrer is not None
+    assert item.signup.referrer.last_name is None
+
+
+def test_white_space_around_texts_is_left_out():
+    raw = {**person(first_name=" Ann Mary ", email=" Ann@Example.com\n", code=" ANN "), "referrer": {"code": "RITA "}}
+    raw["person"]["fields"] = {"why": " because ", "mail": " a@b.example "}
+    (item,) = read(raw).items
+    given = item.signup.person
+    assert (given.first_name, item.email, given.code) == ("Ann Mary", "ann@example.com", "ANN")
+    assert given.fields == {"why": "because", "mail": "a@b.example"}
+    assert item.signup.referrer is not None
+    assert item.signup.referrer.code == "RITA"
+
+
+@pytest.mark.parametrize("raw", ["x", None, [], {"role": "referred", "person": "Ann"}, {"person": {"fields": []}}])
+def test_what_is_no_signup_is_refused_as_before(raw: Any):
+    assert problems(raw)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

@@ -19,6 +19,13 @@ from gateway_schemas.signup import Signup
 MAX_TEXT = 10_000
 """Characters of one form answer."""
 
+TEXTS = frozenset({"source"})
+TEXTS_OF = {
+    "person": frozenset({"email", "first_name", "last_name", "phone", "external_id", "code", "link"}),
+    "referrer": frozenset({"external_id", "code", "email", "first_name", "last_name", "link"}),
+}
+"""Which texts of a signup are read without the white space around them."""
+
 AHEAD = timedelta(minutes=5)
 """How far the host's clock may be ahead of ours."""
 
@@ -114,12 +121,35 @@ def _decode(value: Any, problems: list[FieldProblem]) -> Signup | None:
         problems.append(_problem(where, "Leave out the character U+0000; it cannot be stored."))
         return None
     try:
-        return msgspec.convert(value, Signup)
+        return msgspec.convert(_trimmed(value), Signup)
     except msgspec.ValidationError as error:
         problem = field_problem(error)
         unknown = "unknown field" in problem.message
         problems.append(msgspec.structs.replace(problem, code="unknown_field") if unknown else problem)
         return None
+
+
+def _trimmed(value: Any) -> Any:
+    """Return a signup without white space around its texts; where one is blank, it is as if it had not been sent.
+
+    Else a blank name would be taken, refused by the CRM for good, and stand in the way of the real one. A form answer
+    that is blank stays, as an empty text: its key is checked like all others.
+    """
+    if not isinstance(value, dict):
+        return value
+    trimmed = _without_blanks(value, TEXTS)
+    for part, texts in TEXTS_OF.items():
+        if isinstance(given := value.get(part), dict):
+            trimmed[part] = _without_blanks(given, texts)
+    person = trimmed.get("person")
+    if isinstance(person, dict) and isinstance(fields := person.get("fields"), dict):
+        person["fields"] = {key: one.strip() if isinstance(one, str) else one for key, one in fields.items()}
+    return trimmed
+
+
+def _without_blanks(given: dict[str, Any], texts: frozenset[str]) -> dict[str, Any]:
+    trimmed = {key: one.strip() if isinstance(one, str) and key in texts else one for key, one in given.items()}
+    return {key: one for key, one in trimmed.items() if one != "" or key not in texts}
 
 
 def nul_in(value: Any) -> str | None:
