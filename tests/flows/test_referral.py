@@ -226,11 +226,15 @@ async def test_without_a_valid_refresh_token_everything_is_held_and_nothing_lost
     await world.drain()
     assert (await world.call("GET", f"/v1/connections/{connection}"))["state"] == "needs_reauth"
     assert len(world.host.of_type("connection.needs_reauth")) == 1
+    people.append((await world.signup(email="later@example.com"))["person"])
+    await world.drain()
+    shown = await world.person(people[-1])
+    assert (shown["crm"], shown["crm_cause"]) == ("waiting", None)  # the lane is held, no signup is touched
     again = await world.call("POST", f"/v1/connections/{connection}/reauthorise", {})
     await world.authorise(again["next_step"]["url"])
     await world.later(minutes=2)
-    assert [(await world.person(person))["crm"] for person in people] == ["linked"] * 3
-    assert len(snapshot(world)["lead"]) == 3
+    assert [(await world.person(person))["crm"] for person in people] == ["linked"] * 4
+    assert len(snapshot(world)["lead"]) == 4
 
 
 async def test_a_process_that_dies_between_accept_and_push_loses_nothing(make_world):
