@@ -245,6 +245,27 @@ async def test_410_disables_the_endpoint_at_once_and_cancels_what_waits(out: Out
     assert len(out.receiver.to("https://watch.test/in")) == 1
 
 
+async def test_after_410_an_earlier_position_than_the_last_one_sends_what_was_cancelled(out: Out):
+    endpoint = await out.endpoint()
+    out.receiver.answer(500, times=3)
+    await out.publish("sync.started", "sync.completed", "sync.failed")
+    await out.drain()
+    out.receiver.always = (410, {})
+    await out.later(seconds=7)
+    out.receiver.always = (204, {})
+    row = await out.shown(endpoint.id)
+    assert (row.state, row.disabled_reason) == ("disabled", "gone")
+    await endpoints.enable(out.services, row, row.last_position)
+    await out.drain()
+    assert "endpoint.disabled" in out.receiver.types()
+    assert set(await out.states(endpoint.id)) & {"failed", "cancelled"}  # they lie before the last position
+    out.receiver.requests.clear()
+    await endpoints.enable(out.services, await out.shown(endpoint.id), 0)
+    await out.drain()
+    assert {"sync.started", "sync.completed", "sync.failed"} <= set(out.receiver.types())
+    assert set(await out.states(endpoint.id)) == {"delivered"}
+
+
 # --- days of failures ------------------------------------------------------------------------------
 
 
