@@ -207,3 +207,17 @@ async def test_the_preview_is_byte_for_byte_what_a_push_sends(world, monkeypatch
         if b'"person_id":0' in one.content:  # the contact that only the push made
             expected = expected.replace(f'"person_id":{newest}'.encode(), b'"person_id":0')
         assert one.content == expected
+
+
+async def test_a_campaign_that_makes_no_codes_warns_until_it_has_a_link_template(world):
+    await world.account()
+    await world.connect()
+    await world.campaign(link_template=None)
+    deal_rule = {"trigger": "deal_won", "parameters": {}, "reverse": "until_issued"}
+    saved = await world.setup(target="deal", qualification=deal_rule)
+    assert saved["state"] == "ready"
+    assert {one["code"] for one in saved["warnings"]} == {"no_link_template"}
+    await world.campaign()
+    await world.drain()
+    shown = await world.call("GET", "/v1/accounts/acme/campaigns/spring/setups/referred")
+    assert (shown["state"], shown["warnings"]) == ("ready", [])

@@ -126,7 +126,7 @@ CAMPAIGN = CampaignRow(
         FormField(key="note", label="Note"),
         FormField(key="own", label="Own", role="referrer"),
     ],
-    link_template=None,
+    link_template="https://refer.example/{code}",
     rewards=[],
     created_at=NOW,
     updated_at=NOW,
@@ -178,10 +178,10 @@ def live_for(role, body, fields=FIELDS, options=OPTIONS):
     return Live({kind: fields[kind] for kind in asked.kinds}, found)
 
 
-def checked(role="referred", fields=FIELDS, options=OPTIONS, **changes):
+def checked(role="referred", fields=FIELDS, options=OPTIONS, campaign=CAMPAIGN, **changes):
     values = {"target": "lead", "target_options": {"owner": "u1"}, "use_suggested": True}
     body = SetupInput(**(values | changes))
-    return check(MANIFEST, CAMPAIGN, role, body, live_for(role, body, fields, options), Locality(currency="EUR"))
+    return check(MANIFEST, campaign, role, body, live_for(role, body, fields, options), Locality(currency="EUR"))
 
 
 def problems(**changes):
@@ -271,6 +271,19 @@ def test_a_referrer_always_needs_the_code():
     fields = FIELDS | {"lead": [one for one in FIELDS["lead"] if one.key != "c_code"]}
     assert problems(role="referrer", fields=fields) == [("mapping.lead.Referral Code", "required")]
     assert problems(role="referrer") == []
+
+
+@pytest.mark.parametrize(("changes", "without"), [({"qualification": rule()}, "is refused"), ({}, " empty")])
+def test_a_campaign_that_makes_no_codes_is_a_warning_where_a_code_is_mapped(changes, without):
+    campaign = msgspec.structs.replace(CAMPAIGN, link_template=None)
+    found = checked(campaign=campaign, **changes)
+    assert found.problems == []
+    (warning,) = found.resolved.warnings
+    assert (warning.field, warning.code) == ("mapping.lead.Referral Code.source", "no_link_template")
+    assert without in warning.message
+    assert checked(**changes).resolved.warnings == []
+    constant = [DefaultEntry(record_kind="lead", field="c_code", value="none")]
+    assert checked(campaign=campaign, defaults=constant, **changes).resolved.warnings == []
 
 
 def test_two_fields_of_the_suggested_name_are_named_both():

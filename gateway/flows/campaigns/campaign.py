@@ -38,8 +38,9 @@ async def save(services: Services, account_id: str, campaign_id: str, given: Cam
             raise not_found("account", account_id)
         before = await campaigns.get(conn, account_id, campaign_id)
         saved = await campaigns.upsert(conn, account_id, campaign_id, given, now)
-        if before is not None and before.fields != saved.fields:
-            # a form field that is gone, or back, may break or mend the mappings of the campaign's setups
+        if before is not None and _setups_depend_on(before) != _setups_depend_on(saved):
+            # a form field that is gone, or back, may break or mend the mappings of the campaign's setups; what they
+            # are warned of depends on whether codes are made
             connection = await open_crm(conn, account_id)
             if connection is not None and connection.identity is not None:
                 await insert_tasks(conn, [check_task(connection.id, account_id, lane(connection))], now)
@@ -88,6 +89,10 @@ async def save_rewards(
         return await campaigns.upsert(conn, account_id, campaign_id, given, now)
 
     return shown(await services.database.writer.run(write))
+
+
+def _setups_depend_on(row: CampaignRow) -> tuple[list[FormField], bool]:
+    return row.fields, row.link_template is None
 
 
 def changed_meanwhile() -> Refused:

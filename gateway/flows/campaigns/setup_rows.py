@@ -20,6 +20,10 @@ Place = tuple[str, str]
 """Record kind and field key."""
 
 
+MADE_BY_TEMPLATE = frozenset({"person.code", "person.link"})
+"""Sources that the gateway makes itself where a campaign has a ``link_template``."""
+
+
 class CheckedRows(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that were given and suggested, and what is wrong with them.
 
@@ -56,6 +60,7 @@ def check_rows(
     rows.check_entries()
     rows.check_defaults(locality)
     rows.check_required()
+    rows.warn_of_missing_codes(campaign)
     return CheckedRows(
         mapping=[row.entry for row in rows.rows if row.part == "mapping"],
         referrer_fields=[row.entry for row in rows.rows if row.part == "referrer_fields"],
@@ -236,6 +241,23 @@ class _Rows:
             self._check_optional(row, places)
             if not places and not any(found.field == _path_of(row) for found in self.problems):
                 self.problem(_path_of(row), "required", self._how_to_fill(row))
+
+    def warn_of_missing_codes(self, campaign: CampaignRow) -> None:
+        """Warn of rows that take a person's code or link, where the campaign makes none and signups must bring it."""
+        if campaign.link_template is not None:
+            return
+        for one in self.rows:
+            if one.entry.source not in MADE_BY_TEMPLATE or one.place in self._defaults():
+                continue
+            field = self.known.get(one.place)
+            label = field.label if field is not None else one.entry.field
+            without = "is refused" if one.place in self.needed else f"leaves {label} empty"
+            message = (
+                f"The campaign has no link_template, so the gateway makes no codes and links: a signup that brings no "
+                f"{one.entry.source} {without}. Give the campaign a link_template, or send {one.entry.source} with "
+                "each signup."
+            )
+            self.warnings.append(SetupProblem(field=f"{one.path}.source", message=message, code="no_link_template"))
 
     def _check_optional(self, row: MappingRow, places: Sequence[Place]) -> None:
         """Refuse a required field of a referrer that hangs on who referred them: most were referred by nobody."""
