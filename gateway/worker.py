@@ -273,7 +273,11 @@ class Worker:
         for lane in turns:  # before the look, so that what comes in meanwhile is not overlooked
             lane.ready = False
             held[lane.lease.lane] = held.pop(lane.lease.lane)  # to the end of the row
-        wanted = [Wanted(lane.lease.lane, share, lane.exclusive, bool(lane.inbound)) for lane, share in turns.items()]
+        wanted = [
+            # a lane of one place keeps none for what the vendor told: signups would wait for the end of a flood of it
+            Wanted(lane.lease.lane, share, lane.exclusive, bool(lane.inbound) or lane.limits.concurrency == 1)
+            for lane, share in turns.items()
+        ]
         async with self._database.read() as conn:
             found = dict(zip(turns, await find_due_tasks(conn, wanted), strict=True))
         for lane, due in found.items():

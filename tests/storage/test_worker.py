@@ -661,10 +661,11 @@ async def test_priority_goes_before_age_inside_a_lane(queue, new_task):
         new_task("status", priority=2),
         new_task("signup", priority=0),
         new_task("older signup", priority=0, due_at=now - timedelta(minutes=1)),
+        new_task("inbound", priority=1),
     )
     handler = Recorder()
     await drain(queue, handler, limits=lambda lane: LaneLimits(concurrency=1))
-    assert handler.ran == ["older signup", "signup", "status", "bulk"]
+    assert handler.ran == ["older signup", "signup", "inbound", "status", "bulk"]
 
 
 async def test_what_the_vendor_told_has_one_place_before_a_list_of_signups(queue, new_task):
