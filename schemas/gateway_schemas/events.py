@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from gateway_schemas.base import HostId, Input, Output
+from gateway_schemas.base import HostId, Input, Output, Position
 
 EventType = Literal[
     "signup.accepted", "signup.delivered", "signup.refused", "signup.held", "signup.parked",
@@ -76,7 +76,7 @@ class EndpointPatch(Input, frozen=True, kw_only=True):
 class EnableInput(Input, frozen=True, kw_only=True):
     """Enable an endpoint again; ``replay_from`` sends what it missed after that position of the feed."""
 
-    replay_from: Annotated[int, Meta(ge=0)] | None = None
+    replay_from: Position | None = None
 
 
 class RotateInput(Input, frozen=True, kw_only=True):

@@ -16,14 +16,15 @@ CrmState = Literal["waiting", "held", "linked", "refused", "gone"]
 Url = Annotated[str, Meta(pattern=r"^https?://\S+$(?!\n)", max_length=2000)]
 Code = Annotated[str, Meta(pattern=r"^\S{1,100}$(?!\n)")]
 Email = Annotated[str, Meta(min_length=3, max_length=320)]
+Count = Annotated[int, Meta(ge=0, le=2_000_000_000)]
 PersonName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Counts(Output, frozen=True, kw_only=True):
     """How many people a referrer brought."""
 
-    referrals: int = 0
-    qualified: int = 0
+    referrals: Count = 0
+    qualified: Count = 0
 
 
 class LinkedRecord(Output, frozen=True, kw_only=True):

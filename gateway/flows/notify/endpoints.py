@@ -11,6 +11,7 @@ import structlog
 from gateway.errors import Refused, invalid, not_found
 from gateway.flows.notify.deliver import disable
 from gateway.flows.notify.envelopes import as_endpoint, as_event, wants
+from gateway.flows.notify.feed import check_given
 from gateway.flows.notify.replay import resume
 from gateway.flows.notify.shaping import Shaper
 from gateway.flows.services import Services
@@ -141,7 +142,13 @@ async def enable(services: Services, row: EndpointRow, replay_from: int | None) 
     """Enable an endpoint: what was parked goes out, and with ``replay_from`` what it missed after that position.
 
     An endpoint that is enabled already can be given ``replay_from`` as well.
+
+    Raises:
+        Refused: ``invalid_input`` for a position that was never given.
     """
+    if replay_from is not None:
+        async with services.database.read() as conn:
+            check_given("replay_from", replay_from, await events.newest_position(conn))
     now = services.clock.now()
     changed = await services.database.writer.run(lambda conn: _enable(conn, row.id, replay_from, now))
     return _found(changed, row.id)

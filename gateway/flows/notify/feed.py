@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import Refused
+from gateway.errors import Refused, invalid
 from gateway.flows.notify.envelopes import as_event
 from gateway.flows.services import Services
 from gateway.storage import events
 from gateway_schemas.events import EventFeed, FeedEvent
+from gateway_schemas.problem import FieldProblem
 
 
 async def read(services: Services, *, after: int, limit: int, account_id: str | None = None) -> EventFeed:
@@ -21,7 +22,8 @@ async def read(services: Services, *, after: int, limit: int, account_id: str | 
         account_id: Only this account's.
 
     Raises:
-        Refused: ``feed_expired`` when events after the position were deleted by retention: some would be missed.
+        Refused: ``feed_expired`` when events after the position were deleted by retention: some would be missed;
+            ``invalid_input`` for a position that was never given: its reader would wait for ever.
     """
     async with services.database.read() as conn:
         # the newest place is read first: it was committed together with all places before it
@@ -31,8 +33,20 @@ async def read(services: Services, *, after: int, limit: int, account_id: str | 
     if 0 < after < pruned:
         detail = f"Events up to position {pruned} were deleted. Read the present state, then go on from after={pruned}."
         raise Refused("feed_expired", detail)
+    check_given("after", after, newest)
     shown = [_with_position(row) for row in found]
     return EventFeed(data=shown, next=shown[-1].position if len(shown) == limit else max(after, newest))
+
+
+def check_given(field: str, position: int, newest: int) -> None:
+    """Go on if a position of the feed was given already.
+
+    Raises:
+        Refused: ``invalid_input`` naming ``field`` and the newest position.
+    """
+    if position > newest:
+        message = f"There is no such position yet; the newest is {newest}. Go on from {field}={newest}, or from 0."
+        raise invalid(FieldProblem(field=field, message=message, code="unknown_position"))
 
 
 def _with_position(row: events.EventRow) -> FeedEvent:

@@ -1,0 +1,86 @@
+"""What the API refuses in path, query and body, and that it says by name what to mend."""
+
+import msgspec
+import pytest
+
+import gateway_schemas
+from gateway.cli.export import openapi_document
+from gateway_schemas.base import FieldValue, Input
+
+from ..flows.conftest import make_world, world  # noqa: TID252 - folders of tests are no packages
+
+__all__ = ["make_world", "world"]
+
+INPUTS = [struct for structs in gateway_schemas.by_module().values() for struct in structs if issubclass(struct, Input)]
+ANY_VALUE = msgspec.json.schema(FieldValue)["anyOf"]
+"""Values of fields are kept as JSON, which holds any integer."""
+
+
+def integers(schema, where=""):
+    if isinstance(schema, list):
+        for number, one in enumerate(schema):
+            yield from integers(one, f"{where}/{number}")
+    elif isinstance(schema, dict):
+        if schema.get("type") == "integer":
+            yield where, schema
+        for name, one in schema.items():
+            if one != ANY_VALUE:
+                yield from integers(one, f"{where}/{name}")
+
+
+@pytest.mark.parametrize("struct", INPUTS, ids=lambda one: one.__name__)
+def test_each_integer_of_a_body_has_bounds(struct):
+    unbounded = [
+        where for where, one in integers(msgspec.json.schema(struct)) if not {"minimum", "maximum"} <= set(one)
+    ]
+    assert unbounded == []
+
+
+async def test_each_integer_of_a_query_has_bounds():
+    told = [
+        (path, parameter["name"], one)
+        for path, operations in (await openapi_document())["paths"].items()
+        for operation in operations.values()
+        for parameter in operation.get("parameters", [])
+        for _, one in integers(parameter["schema"])
+    ]
+    assert len(told) > 5
+    assert [found for found in told if not {"minimum", "maximum"} <= set(found[2])] == []
+
+
+@pytest.mark.parametrize("after", [2**63, 10**30])
+async def test_a_position_that_no_database_holds_is_refused(world, after):
+    problem = await world.call("GET", f"/v1/events?after={after}", expect=422)
+    assert problem["problems"][0]["field"] == "after"
+    endpoint = await world.endpoint()
+    path = f"/v1/endpoints/{endpoint['id']}/enable"
+    problem = await world.call("POST", path, {"replay_from": after}, expect=422)
+    assert problem["problems"][0]["field"] == "replay_from"
+
+
+async def test_a_position_beyond_the_newest_is_refused_by_name(world):
+    await world.account()
+    await world.campaign()
+    endpoint = await world.endpoint()
+    await world.signup()
+    await world.drain()
+    newest = (await world.call("GET", "/v1/events"))["next"]
+    assert (await world.call("GET", f"/v1/events?after={newest}"))["data"] == []
+    problem = await world.call("GET", f"/v1/events?after={newest + 1}", expect=422)
+    assert problem["problems"][0]["field"] == "after"
+    assert f"after={newest}" in problem["problems"][0]["message"]
+    path = f"/v1/endpoints/{endpoint['id']}/enable"
+    assert (await world.call("POST", path, {"replay_from": newest}))["state"] == "enabled"
+    problem = await world.call("POST", path, {"replay_from": newest + 1}, expect=422)
+    assert problem["problems"][0]["field"] == "replay_from"
+    assert str(newest) in problem["problems"][0]["message"]
+
+
+async def test_a_number_of_a_count_that_is_too_large_is_refused(world):
+    await world.account()
+    await world.campaign()
+    person = (await world.signup())["person"]
+    path = f"/v1/accounts/acme/people/{person}"
+    for number in (-1, 2**31, 10**30):
+        problem = await world.call("PATCH", path, {"counts": {"referrals": number}}, expect=422)
+        assert problem["problems"][0]["field"].startswith("counts")
