@@ -17,7 +17,7 @@ from gateway_schemas.problem import FieldProblem
 
 __all__ = ["Caller", "check_host_id", "provide_caller"]
 
-_HOST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+_HOST_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}")
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -88,5 +88,5 @@ def check_host_id(field: str, value: str) -> None:
         Refused: ``invalid_input`` naming ``field``.
     """
     if not _HOST_ID.fullmatch(value):
-        message = f"{value[:140]!r} is no valid id: 1 to 128 characters of A-Z a-z 0-9 . _ ~ -"
+        message = f"{value[:140]!r} is no valid id: 1 to 128 characters of A-Z a-z 0-9 . _ ~ - (not . or ..)"
         raise invalid(FieldProblem(field=field, message=message, code="invalid_id"))

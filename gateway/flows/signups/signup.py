@@ -82,7 +82,8 @@ async def submit(
     campaign = await services.database.ask(_campaigns, CampaignKey(account_id, campaign_id))
     if campaign is None:
         async with services.database.read() as conn:
-            raise not_found("account" if await accounts.get(conn, account_id) is None else "campaign", campaign_id)
+            known = await accounts.get(conn, account_id) is not None
+        raise not_found("campaign", campaign_id) if known else not_found("account", account_id)
     now = services.clock.now()
     call = Call(
         account_id=account_id,
