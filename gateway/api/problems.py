@@ -8,8 +8,9 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from gateway.api.queries import names_of
 from gateway.errors import PROBLEMS, Refused
-from gateway.flows.refusals import meaning_of
+from gateway.flows.refusals import invalid_body, meaning_of
 from gateway_schemas.problem import ProblemDetails
 
 _BY_STATUS = {
@@ -39,8 +40,10 @@ def _detail(error: HTTPException) -> str:
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer with the problem document of an exception."""
-    decoding = isinstance(error, HTTPException) and isinstance(error.__cause__, msgspec.ValidationError)
-    refused = refused_for(error.__cause__ if decoding else error)  # type: ignore[arg-type]  # not null then
+    if isinstance(error, HTTPException) and isinstance(error.__cause__, msgspec.ValidationError):
+        refused = invalid_body(error.__cause__, names_of(request))
+    else:
+        refused = refused_for(error)
     if refused.code == "internal":
         _log.error("request.failed", path=request.url.path, exc_info=error)
     document = ProblemDetails(

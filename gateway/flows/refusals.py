@@ -1,5 +1,7 @@
 """What an exception of a plugin, of the storage or of a decoder means to whoever asked: a refusal with a code."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from gateway.errors import Refused, field_problem
@@ -46,12 +48,18 @@ def _said_by_a_plugin(error: sdk.PluginError) -> Refused:
             return Refused("vendor_unavailable", str(error), retry_after=5)
 
 
-def invalid_body(error: msgspec.ValidationError) -> Refused:
-    """Name the field that msgspec refused."""
+def invalid_body(error: msgspec.ValidationError, called: Mapping[str, str] | None = None) -> Refused:
+    """Name the field that msgspec refused.
+
+    Args:
+        error: What it said.
+        called: How callers call an argument that has another name here.
+    """
     problem = field_problem(error)
     if problem.field == "data":
         return Refused("invalid_input", "Send a JSON body.", [FieldProblem(field="", message="The body is missing.")])
     field = problem.field.removeprefix("data.").removeprefix("data[").strip()
+    field = (called or {}).get(field, field)
     return Refused(
         "invalid_input",
         f"{field or 'The body'}: {problem.message}.",

@@ -84,3 +84,36 @@ async def test_a_number_of_a_count_that_is_too_large_is_refused(world):
     for number in (-1, 2**31, 10**30):
         problem = await world.call("PATCH", path, {"counts": {"referrals": number}}, expect=422)
         assert problem["problems"][0]["field"].startswith("counts")
+
+
+async def test_what_is_not_there_is_named(world):
+    path = "/v1/accounts/nope/campaigns/spring/signups"
+    body = {"role": "referred", "person": {"email": "a@example.com", "first_name": "A"}}
+    assert "account 'nope'" in (await world.call("POST", path, body, expect=404))["detail"]
+    await world.account()
+    path = "/v1/accounts/acme/campaigns/spring/signups"
+    assert "campaign 'spring'" in (await world.call("POST", path, body, expect=404))["detail"]
+
+
+@pytest.mark.parametrize("dots", ["%2e", "%2e%2e"])
+async def test_ids_that_clients_would_normalise_away_are_refused(world, dots):
+    await world.account()
+    assert (await world.api.put(f"/v1/accounts/{dots}", json={"name": "Dots"})).status_code == 422
+    answer = await world.api.put(f"/v1/accounts/acme/campaigns/{dots}", json={"name": "Dots"})
+    assert answer.status_code == 422
+    assert answer.json()["problems"][0]["field"] == "campaign"
+    assert (await world.api.put("/v1/accounts/a..", json={"name": "Dots"})).status_code == 201
+
+
+WRONG_STATES = [
+    "/v1/deliveries?state=bogus",
+    "/v1/accounts/acme/rewards?state=bogus",
+    "/v1/accounts/acme/campaigns/spring/syncs/syn_1/contacts?state=bogus",
+]
+
+
+@pytest.mark.parametrize("path", WRONG_STATES)
+async def test_a_wrong_state_names_the_parameter_as_it_is_called(world, path):
+    problem = await world.call("GET", path, expect=422)
+    assert [one["field"] for one in problem["problems"]] == ["state"]
+    assert "in_state" not in problem["detail"]
