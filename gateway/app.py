@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -38,6 +38,7 @@ from gateway.api import (
 )
 from gateway.api.nul import refuse_nul
 from gateway.api.problems import problem_response
+from gateway.api.queries import refuse_unknown
 from gateway.console import router as console
 from gateway.flows import handlers as flows
 from gateway.flows.connections import budget, opening
@@ -172,7 +173,7 @@ def create_app(services: Services, *, worker: Worker | None = None) -> Litestar:
             "services": Provide(lambda: services, sync_to_thread=False),
             "caller": Provide(auth.provide_caller),
         },
-        before_request=refuse_nul,
+        before_request=refuse_odd,
         exception_handlers={Exception: problem_response},
         request_max_body_size=MAX_BODY,
         openapi_config=_openapi(),
@@ -180,6 +181,12 @@ def create_app(services: Services, *, worker: Worker | None = None) -> Litestar:
         lifespan=[run_worker],
         signature_types=[Services],
     )
+
+
+async def refuse_odd(request: Request[Any, Any, Any]) -> None:
+    """Refuse what no route takes, before anything else is done with a request."""
+    await refuse_nul(request)
+    await refuse_unknown(request)
 
 
 def _openapi() -> OpenAPIConfig:

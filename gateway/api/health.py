@@ -10,13 +10,13 @@ from gateway.flows.services import Services
 from gateway.storage import migrate, overview
 
 
-@get("/health/live", tags=["health"], opt={"public": True}, sync_to_thread=False)
+@get("/health/live", tags=["health"], opt={"public": True, "any_query": True}, sync_to_thread=False)
 def live() -> dict[str, str]:
     """Say that the process runs."""
     return {"status": "ok", "version": __version__}
 
 
-@get("/health/ready", tags=["health"], opt={"public": True})
+@get("/health/ready", tags=["health"], opt={"public": True, "any_query": True})
 async def ready(services: NamedDependency[Services]) -> dict[str, str]:
     """Say that the database answers and has the schema of this version.
 
@@ -30,7 +30,7 @@ async def ready(services: NamedDependency[Services]) -> dict[str, str]:
     return {"status": "ok", "database": services.database.dialect}
 
 
-@get("/metrics", tags=["health"], opt={"public": True}, include_in_schema=False)
+@get("/metrics", tags=["health"], opt={"public": True, "any_query": True}, include_in_schema=False)
 async def metrics(services: NamedDependency[Services]) -> Response[bytes]:
     """Answer with the state of the queue in Prometheus' text format; numbers only, no ids."""
     registry = CollectorRegistry()

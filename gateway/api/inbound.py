@@ -23,7 +23,13 @@ async def _read(request: Request[Any, Any, Any]) -> InboundRequest:
     )
 
 
-@post("/v1/inbound/{integration:str}/{connection:str}/{token:str}", status_code=200, security=[], tags=TAGS)
+@post(
+    "/v1/inbound/{integration:str}/{connection:str}/{token:str}",
+    status_code=200,
+    security=[],
+    opt={"any_query": True},
+    tags=TAGS,
+)
 async def take_webhook(
     request: Request[Any, Any, Any],
     services: NamedDependency[Services],
@@ -36,7 +42,7 @@ async def take_webhook(
     return {"status": "stored"}
 
 
-@post("/v1/inbound/{integration:str}/{token:str}", status_code=200, security=[], tags=TAGS)
+@post("/v1/inbound/{integration:str}/{token:str}", status_code=200, security=[], opt={"any_query": True}, tags=TAGS)
 async def take_app_call(
     request: Request[Any, Any, Any],
     services: NamedDependency[Services],

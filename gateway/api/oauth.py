@@ -31,7 +31,7 @@ HEADERS = {
 """No script, no frame, and no address of this page (it held a code) to anybody else."""
 
 
-@get(PATH, tags=TAGS, security=[], media_type="text/html")
+@get(PATH, tags=TAGS, security=[], opt={"any_query": True}, media_type="text/html")
 async def come_back(
     request: Request[Any, Any, Any], services: NamedDependency[Services], integration: FromPath[str]
 ) -> Response[str]:
@@ -56,7 +56,7 @@ async def come_back(
         return _refused(services, refused)
 
 
-@delete(PATH, tags=TAGS, status_code=200, security=[])
+@delete(PATH, tags=TAGS, status_code=200, security=[], opt={"any_query": True})
 async def uninstalled(
     request: Request[Any, Any, Any], services: NamedDependency[Services], integration: FromPath[str]
 ) -> dict[str, int]:

@@ -117,3 +117,35 @@ async def test_a_wrong_state_names_the_parameter_as_it_is_called(world, path):
     problem = await world.call("GET", path, expect=422)
     assert [one["field"] for one in problem["problems"]] == ["state"]
     assert "in_state" not in problem["detail"]
+
+
+async def test_an_unknown_query_parameter_is_refused_with_those_that_there_are(world):
+    await world.account()
+    problem = await world.call("GET", "/v1/accounts/acme/people?campagin=spring&limit=5", expect=422)
+    assert [one["field"] for one in problem["problems"]] == ["campagin"]
+    assert "campaign, role, state, q, limit, cursor" in problem["problems"][0]["message"]
+    problem = await world.call("GET", "/v1/accounts/acme?state=draft", expect=422)
+    assert "has none" in problem["problems"][0]["message"]
+    problem = await world.call("PUT", "/v1/accounts/acme?dry_run=true", {"name": "Acme"}, expect=422)
+    assert problem["problems"][0]["field"] == "dry_run"
+
+
+async def test_each_documented_query_parameter_is_known_and_no_other(world):
+    """The refusal reads the routes, and the document too: they agree on every operation."""
+    for path, operations in world.app.openapi_schema.to_schema()["paths"].items():
+        for method, operation in operations.items():
+            url = path.format(**{one["name"]: "x" for one in operation.get("parameters", []) if one["in"] == "path"})
+            names = [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]
+            answer = await world.api.request(method, url, params={"bogus": "1"})
+            if path.startswith(("/health", "/v1/oauth/", "/v1/inbound/")):
+                assert "Unknown query parameter" not in answer.text, (method, path)
+                continue
+            assert answer.status_code == 422, (method, path, answer.text)
+            told = f"This route has: {', '.join(names)}." if names else "This route has none."
+            assert answer.json()["problems"][0]["message"].endswith(told), (method, path)
+
+
+async def test_routes_that_others_call_take_any_query_parameter(world):
+    for path in ("/health/live?x=1", "/health/ready?x=1", "/metrics?x=1", "/schema/openapi.json?x=1"):
+        assert (await world.api.get(path)).status_code == 200
+    assert "Unknown query parameter" not in (await world.api.get("/console?utm_source=mail")).text
