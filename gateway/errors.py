@@ -7,8 +7,6 @@ The table is checked against ``docs/api.md``.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from gateway_schemas.problem import FieldProblem
 
 
@@ -161,18 +159,5 @@ def not_found(what: str, identifier: str) -> Refused:
 
 def invalid(*problems: FieldProblem) -> Refused:
     """Return the refusal of an input, naming each field."""
-    named = ", ".join(problem.field for problem in problems)
+    named = ", ".join(problem.field or "the body" for problem in problems)
     return Refused("invalid_input", f"Correct and send again: {named}.", problems)
-
-
-def field_problem(error: msgspec.ValidationError) -> FieldProblem:
-    """Name the field that msgspec refused.
-
-    Its message ends with the path (``- at `$.person.email` ``), or names the unknown or missing field.
-    """
-    message, _, path = str(error).partition(" - at `$")
-    field = path.removesuffix("`").lstrip(".")
-    if "field `" in message:
-        named = message.partition("field `")[2].partition("`")[0]
-        field = f"{field}.{named}" if field else named
-    return FieldProblem(field=field, message=message)

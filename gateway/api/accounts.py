@@ -5,9 +5,10 @@ from typing import Annotated
 from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody, Parameter
+from litestar.params import FromPath, JSONBody, Parameter
 
 from gateway.api.auth import Caller
+from gateway.api.cursors import AccountCursor
 from gateway.flows import access
 from gateway.flows import accounts as flow
 from gateway.flows.services import Services
@@ -45,7 +46,7 @@ async def list_accounts(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
-    cursor: FromQuery[str | None] = None,
+    cursor: AccountCursor = None,
 ) -> Page[Account]:
     """Return all accounts, by id."""
     caller.require_host()

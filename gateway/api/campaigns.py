@@ -5,9 +5,10 @@ from typing import Annotated
 from litestar import Response, get, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody, Parameter
+from litestar.params import FromPath, JSONBody, Parameter
 
 from gateway.api.auth import Caller, check_host_id
+from gateway.api.cursors import AccountCursor
 from gateway.flows.campaigns import campaign as flow
 from gateway.flows.services import Services
 from gateway_schemas.base import Page
@@ -53,7 +54,7 @@ async def list_campaigns(
     services: NamedDependency[Services],
     account: FromPath[str],
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
-    cursor: FromQuery[str | None] = None,
+    cursor: AccountCursor = None,
 ) -> Page[Campaign]:
     """Return an account's campaigns, by id."""
     caller.require(account, "read")

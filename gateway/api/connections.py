@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, Parameter
+from litestar.params import FromPath, JSONBody, Parameter
 
 from gateway.api.auth import Caller
+from gateway.api.cursors import ConnectionCursor
 from gateway.errors import not_found
 from gateway.flows.accounts import existing
 from gateway.flows.connections import connect, disconnect, installations, steps
@@ -52,7 +53,7 @@ async def list_connections(
     services: NamedDependency[Services],
     account: FromPath[str],
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
-    cursor: FromQuery[str | None] = None,
+    cursor: ConnectionCursor = None,
 ) -> Page[Connection]:
     """Return an account's connections, newest first, those that were disconnected too."""
     caller.require(account, "read")

@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, Parameter, QueryParameter
 
 from gateway.api.auth import Caller
+from gateway.api.cursors import PlaceCursor
 from gateway.errors import not_found
 from gateway.flows.notify import delivery_log, replay
 from gateway.flows.services import Services
@@ -24,11 +25,12 @@ async def list_deliveries(
     in_state: Annotated[DeliveryState | None, QueryParameter(name="state")] = None,
     account: FromQuery[str | None] = None,
     endpoint: FromQuery[str | None] = None,
-    cursor: FromQuery[str | None] = None,
+    cursor: PlaceCursor = None,
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
 ) -> Page[Delivery]:
     """List deliveries to endpoints and to CRMs, newest first."""
     own = _own(caller, account, "read")
+    await delivery_log.refuse_unknown(services, account_id=own or account, endpoint_id=endpoint, endpoints_of=own)
     wanted = Filter(
         state=in_state, account_id=own or account, endpoint_id=endpoint, endpoints_of=own, before=cursor, limit=limit
     )
@@ -60,8 +62,14 @@ async def replay_deliveries(
     services: NamedDependency[Services],
     dry_run: FromQuery[bool] = False,
 ) -> ReplayResult:
-    """Send many event deliveries of enabled endpoints again; `dry_run=true` only counts them."""
+    """Send many event deliveries of enabled endpoints again; `dry_run=true` only counts them.
+
+    Pushes of signups and of status updates into a CRM are not among them: send those again one by one.
+    """
     own = _own(caller, data.account, "manage")
+    await delivery_log.refuse_unknown(
+        services, account_id=own or data.account, endpoint_id=data.endpoint, endpoints_of=own
+    )
     chosen = Chosen(
         endpoint_id=data.endpoint,
         account_id=own or data.account,

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from gateway.api.auth import Caller
+from gateway.api.cursors import EndpointCursor
 from gateway.errors import not_found
 from gateway.flows.notify import endpoint_checks, endpoints
 from gateway.flows.notify.envelopes import as_endpoint
@@ -56,7 +57,7 @@ async def list_endpoints(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
     account: FromQuery[str | None] = None,
-    cursor: FromQuery[str | None] = None,
+    cursor: EndpointCursor = None,
     limit: Limit = 50,
 ) -> Page[Endpoint]:
     """List endpoints, newest first."""

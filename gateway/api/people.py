@@ -1,7 +1,7 @@
 """``/v1/accounts/{account}/people``: find people, change them, and what happened to them."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, get, patch
@@ -11,21 +11,23 @@ from litestar.response import Stream
 
 from gateway.api.auth import Caller
 from gateway.api.bodies import StatusUpdatesOperation
+from gateway.api.cursors import PersonCursor
 from gateway.api.signups import MAX_BATCH, json_body
 from gateway.errors import invalid
+from gateway.flows.campaigns import campaign as campaigns
 from gateway.flows.people import people as flow
 from gateway.flows.people import status_updates
 from gateway.flows.services import Services
 from gateway.flows.signups.intake import nul_in
 from gateway_schemas.base import Page
 from gateway_schemas.manifest import Role
-from gateway_schemas.person import Person, PersonPatch, StatusResults, StatusUpdates, Timeline
+from gateway_schemas.person import CrmState, Person, PersonPatch, ReferralState, StatusResults, StatusUpdates, Timeline
 from gateway_schemas.problem import FieldProblem
 
 TAGS = ["people"]
 Limit = Annotated[int, Parameter(ge=1, le=200)]
 Filter = Annotated[str | None, Parameter(max_length=400)]
-InState = Annotated[str | None, QueryParameter(name="state", max_length=400)]
+InState = Annotated[Literal[ReferralState, CrmState] | None, QueryParameter(name="state")]
 
 
 @get("/v1/accounts/{account:str}/people", tags=TAGS)
@@ -38,13 +40,11 @@ async def list_people(
     in_state: InState = None,
     q: Filter = None,
     limit: Limit = 50,
-    cursor: Filter = None,
+    cursor: PersonCursor = None,
 ) -> Page[Person]:
     """Return people, newest first; ``q`` is part of a name, or a whole e-mail, code, external id or id."""
     caller.require(account, "read")
-    for name, value in (("campaign", campaign), ("state", in_state), ("q", q), ("cursor", cursor)):
-        if nul_in(value) is not None:
-            raise invalid(FieldProblem(field=name, message="Leave out the character U+0000."))
+    await campaigns.check_known(services, account, campaign)
     query = flow.query_for(
         services, account, campaign=campaign, role=role, state=in_state, q=q, limit=limit, cursor=cursor
     )
@@ -62,6 +62,7 @@ async def people_csv(
 ) -> Stream:
     """Return people as CSV; spreadsheets take no cell for a formula."""
     caller.require(account, "read")
+    await campaigns.check_known(services, account, campaign)
     parts = await flow.as_csv(services, flow.query_for(services, account, campaign=campaign, role=role, state=in_state))
 
     async def encoded() -> AsyncIterator[bytes]:

@@ -38,10 +38,17 @@ def _detail(error: HTTPException) -> str:
     return error.detail or PROBLEMS[_BY_STATUS[error.status_code]].title
 
 
+def _kinds(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """Return the types of what a caller sends to a route, by argument."""
+    fields = request.route_handler.parsed_fn_signature.parameters
+    wanted = {*names_of(request), *request.path_params, "data"}
+    return {name: field.annotation for name, field in fields.items() if name in wanted}
+
+
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer with the problem document of an exception."""
     if isinstance(error, HTTPException) and isinstance(error.__cause__, msgspec.ValidationError):
-        refused = invalid_body(error.__cause__, names_of(request))
+        refused = invalid_body(error.__cause__, names_of(request), _kinds(request))
     else:
         refused = refused_for(error)
     if refused.code == "internal":

@@ -7,7 +7,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, Parameter, QueryParameter
 
 from gateway.api.auth import Caller
+from gateway.api.cursors import RewardCursor
 from gateway.errors import not_found
+from gateway.flows.campaigns import campaign as campaigns
 from gateway.flows.rewards import rewards
 from gateway.flows.services import Services
 from gateway_schemas.base import Page
@@ -23,13 +25,15 @@ async def list_rewards(
     account: FromPath[str],
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
+    campaign: FromQuery[str | None] = None,
     in_state: Annotated[RewardState | None, QueryParameter(name="state")] = None,
-    cursor: FromQuery[str | None] = None,
+    cursor: RewardCursor = None,
     limit: Limit = 50,
 ) -> Page[Reward]:
-    """List an account's rewards, newest first."""
+    """List an account's rewards, newest first; of one ``campaign`` and in one ``state`` where given."""
     caller.require(account, "read")
-    return await rewards.find_rewards(services, account, state=in_state, after=cursor, limit=limit)
+    await campaigns.check_known(services, account, campaign)
+    return await rewards.find_rewards(services, account, campaign=campaign, state=in_state, after=cursor, limit=limit)
 
 
 @post("/v1/rewards/{reward:str}/issued", status_code=200, tags=TAGS)

@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, Parameter, QueryParam
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from gateway.api.auth import Caller
+from gateway.api.cursors import SyncCursor
 from gateway.errors import invalid
 from gateway.flows.contact_sync import contacts, progress, start
 from gateway.flows.services import Services
@@ -86,11 +87,11 @@ async def list_syncs(
     account: FromPath[str],
     campaign: FromPath[str],
     limit: Limit = 50,
-    cursor: Cursor = None,
+    cursor: SyncCursor = None,
 ) -> Page[Sync]:
     """Return the syncs of a campaign, newest first."""
     caller.require(account, "read")
-    return await start.find_page(services, account, campaign, limit=limit, cursor=_sound("cursor", cursor))
+    return await start.find_page(services, account, campaign, limit=limit, cursor=cursor)
 
 
 @get(f"{PATH}/{{sync:str}}", tags=TAGS)

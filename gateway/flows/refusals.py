@@ -1,10 +1,12 @@
 """What an exception of a plugin, of the storage or of a decoder means to whoever asked: a refusal with a code."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from gateway.errors import Refused, field_problem
+from gateway.errors import Refused
+from gateway.flows.field_problems import field_problem
 from gateway.sdk import errors as sdk
 from gateway.storage.writer import Overloaded, StorageUnavailable
 from gateway_schemas.problem import FieldProblem
@@ -48,20 +50,28 @@ def _said_by_a_plugin(error: sdk.PluginError) -> Refused:
             return Refused("vendor_unavailable", str(error), retry_after=5)
 
 
-def invalid_body(error: msgspec.ValidationError, called: Mapping[str, str] | None = None) -> Refused:
+def invalid_body(
+    error: msgspec.ValidationError, called: Mapping[str, str] | None = None, kinds: Mapping[str, Any] | None = None
+) -> Refused:
     """Name the field that msgspec refused.
 
     Args:
         error: What it said.
         called: How callers call an argument that has another name here.
+        kinds: The type of each argument, the body's under ``data``.
     """
-    problem = field_problem(error)
-    if problem.field == "data":
+    problem = field_problem(error, None if kinds is None else _kind_of(kinds))
+    if problem.field == "data" and str(error).startswith("Object missing"):
         return Refused("invalid_input", "Send a JSON body.", [FieldProblem(field="", message="The body is missing.")])
-    field = problem.field.removeprefix("data.").removeprefix("data[").strip()
+    field = "" if problem.field == "data" else problem.field.removeprefix("data.").removeprefix("data[").strip()
     field = (called or {}).get(field, field)
     return Refused(
         "invalid_input",
-        f"{field or 'The body'}: {problem.message}.",
+        f"{field or 'The body'}: {problem.message.rstrip('.')}.",
         [FieldProblem(field=field, message=problem.message)],
     )
+
+
+def _kind_of(kinds: Mapping[str, Any]) -> Any:
+    """Return one type with the arguments of a route as its fields, as the path in the message has them."""
+    return msgspec.defstruct("Arguments", list(kinds.items()))

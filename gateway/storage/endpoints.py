@@ -78,6 +78,12 @@ async def get(conn: AsyncConnection, endpoint_id: str) -> EndpointRow | None:
     return next(iter(await _all(conn, endpoints.c.id == endpoint_id)), None)
 
 
+async def is_known(conn: AsyncConnection, endpoint_id: str, owner: str | None = None) -> bool:
+    """Say whether there is such an endpoint, of this account if one is given; a removed one counts."""
+    conditions = [endpoints.c.id == endpoint_id, *([] if owner is None else [endpoints.c.account_id == owner])]
+    return (await conn.execute(select(endpoints.c.id).where(*conditions))).first() is not None
+
+
 async def lanes_of(conn: AsyncConnection, endpoint_ids: Collection[str]) -> dict[str, str]:
     """Return the lane of each endpoint, removed ones too."""
     columns = (endpoints.c.id, endpoints.c.connection_id, endpoints.c.url)

@@ -88,6 +88,7 @@ async def search(
     conn: AsyncConnection,
     account_id: str,
     *,
+    campaign: str | None = None,
     state: str | None = None,
     referrer: str | None = None,
     referred: str | None = None,
@@ -96,6 +97,8 @@ async def search(
 ) -> list[RewardRow]:
     """Return one page of an account's rewards, newest first, those older than the id ``after``."""
     statement = select(*_COLUMNS).where(rewards.c.account_id == account_id)
+    if campaign is not None:
+        statement = statement.where(rewards.c.campaign_id == campaign)
     if state is not None:
         statement = statement.where(rewards.c.state == state)
     if referrer is not None:

@@ -167,7 +167,16 @@ class Delivery(Output, frozen=True, kw_only=True):
 
 
 class ReplayInput(Input, frozen=True, kw_only=True):
-    """Which deliveries to send again."""
+    """Which deliveries of events to send again; what is null does not narrow.
+
+    Only events to endpoints: a push of a signup or a status update into a CRM is sent again by itself
+    (``POST /v1/deliveries/{id}/replay``).
+
+    Attributes:
+        state: Which state they are in; null: any.
+        since: Made at this time or later.
+        until: Made before this time.
+    """
 
     endpoint: str | None = None
     account: HostId | None = None

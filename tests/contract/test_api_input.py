@@ -5,6 +5,7 @@ import pytest
 
 import gateway_schemas
 from gateway.cli.export import openapi_document
+from gateway.flows.field_problems import field_problem
 from gateway_schemas.base import FieldValue, Input
 
 from ..flows.conftest import make_world, world  # noqa: TID252 - folders of tests are no packages
@@ -149,3 +150,119 @@ async def test_routes_that_others_call_take_any_query_parameter(world):
     for path in ("/health/live?x=1", "/health/ready?x=1", "/metrics?x=1", "/schema/openapi.json?x=1"):
         assert (await world.api.get(path)).status_code == 200
     assert "Unknown query parameter" not in (await world.api.get("/console?utm_source=mail")).text
+
+
+NOWHERE = [
+    ("GET", "/v1/events?account=ghost", None, "account 'ghost'"),
+    ("GET", "/v1/endpoints?account=ghost", None, "account 'ghost'"),
+    ("GET", "/v1/deliveries?account=ghost", None, "account 'ghost'"),
+    ("GET", "/v1/deliveries?endpoint=end_nope", None, "endpoint 'end_nope'"),
+    ("POST", "/v1/deliveries/replay", {"account": "ghost"}, "account 'ghost'"),
+    ("POST", "/v1/deliveries/replay", {"endpoint": "end_nope"}, "endpoint 'end_nope'"),
+    ("GET", "/v1/accounts/acme/people?campaign=bogus", None, "campaign 'bogus'"),
+    ("GET", "/v1/accounts/acme/people.csv?campaign=bogus", None, "campaign 'bogus'"),
+    ("GET", "/v1/accounts/acme/rewards?campaign=bogus", None, "campaign 'bogus'"),
+    ("GET", "/v1/accounts/ghost/rewards", None, "account 'ghost'"),
+    ("GET", "/v1/accounts/ghost/people?campaign=spring", None, "account 'ghost'"),
+    ("GET", "/v1/accounts/ghost/campaigns", None, "account 'ghost'"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "what"), NOWHERE, ids=lambda one: str(one)[:50])
+async def test_a_filter_by_what_is_not_there_is_no_empty_list(world, method, path, body, what):
+    await world.account()
+    assert what in (await world.call(method, path, body, expect=404))["detail"]
+
+
+async def test_deliveries_of_a_removed_endpoint_can_still_be_read(world):
+    endpoint = (await world.endpoint())["id"]
+    await world.call("DELETE", f"/v1/endpoints/{endpoint}")
+    assert (await world.call("GET", f"/v1/deliveries?endpoint={endpoint}"))["data"] == []
+
+
+async def test_the_state_of_people_is_one_that_there_is(world):
+    await world.account()
+    for path in ("/v1/accounts/acme/people", "/v1/accounts/acme/people.csv"):
+        problem = await world.call("GET", f"{path}?state=bogus", expect=422)
+        assert problem["problems"][0]["field"] == "state"
+    for state in ("qualified", "held"):
+        assert (await world.call("GET", f"/v1/accounts/acme/people?state={state}"))["data"] == []
+
+
+LISTS = [
+    "/v1/accounts/acme/people", "/v1/accounts/acme/rewards", "/v1/accounts/acme/connections", "/v1/endpoints",
+    "/v1/deliveries", "/v1/accounts/acme/campaigns/spring/syncs",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_a_cursor_that_no_page_gave_is_refused(world, path):
+    await world.account()
+    await world.campaign()
+    problem = await world.call("GET", f"{path}?cursor=zzz", expect=422)
+    assert problem["problems"][0]["field"] == "cursor"
+    assert "`next`" in problem["problems"][0]["message"]
+    assert (await world.call("GET", path))["data"] == []
+
+
+def patterns(schema):
+    if isinstance(schema, list):
+        for one in schema:
+            yield from patterns(one)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        for one in schema.values():
+            yield from patterns(one)
+
+
+async def test_each_pattern_of_the_contract_has_words():
+    found = {one for struct in INPUTS for one in patterns(msgspec.json.schema(struct))}
+    found |= {
+        one
+        for operations in (await openapi_document())["paths"].values()
+        for operation in operations.values()
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query"
+        for one in patterns(parameter["schema"])
+    }
+    assert len(found) > 8
+    for pattern in found:
+        words = field_problem(msgspec.ValidationError(f"Expected `str` matching regex {pattern!r} - at `$.x`")).message
+        assert words.startswith("Send "), pattern
+
+
+REWARDS = [{"kind": "fixed", "on": "friday"}]
+IN_WORDS = [
+    ("PUT", "campaigns/spring", {"name": "S", "state": "dead"}, "state", "Send one of: draft, live."),
+    ("PUT", "campaigns/spring", {"name": "S", "rewards": REWARDS}, "rewards[0].on", "one of: qualification, sale."),
+    ("PUT", "campaigns/spring", {"name": ""}, "name", "Send at least 1 character."),
+    ("PUT", "campaigns/spring", {"name": 7}, "name", "Send text, not a whole number."),
+    ("PUT", "campaigns/spring", {}, "name", "This field is required."),
+    ("PUT", "campaigns/spring", {"name": "S", "colour": "red"}, "colour", "There is no such field."),
+    ("PUT", "campaigns/spring", [], "", "Send an object, not a list."),
+    ("POST", "campaigns/spring/signups", [], "", "Send an object, not a list."),
+    ("POST", "campaigns/spring/signups", {"role": "friend", "person": {}}, "role", "Send one of: referred, referrer."),
+    ("POST", "signups/release", {"campaign": "a b"}, "campaign", "Send an id of 1 to 128 characters"),
+    ("GET", "people?role=friend", None, "role", "Send one of: referred, referrer."),
+    ("GET", "people?state=bogus", None, "state", "pending"),
+    ("GET", "people?limit=500", None, "limit", "Send a number of at most 200."),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "field", "words"), IN_WORDS, ids=lambda one: str(one)[:40])
+async def test_what_may_be_sent_is_said_in_our_words(world, method, path, body, field, words):
+    await world.account()
+    await world.campaign()
+    problem = await world.call(method, f"/v1/accounts/acme/{path}", body, expect=422)
+    assert [one["field"] for one in problem["problems"]] == [field]
+    assert words in problem["problems"][0]["message"]
+    assert (
+        problem["detail"].startswith(("Correct and send again: the body.", "The body: ")) or field in problem["detail"]
+    )
+    assert "Expected" not in problem["detail"]
+
+
+async def test_a_body_that_is_missing_is_said_to_be(world):
+    problem = (await world.api.put("/v1/accounts/acme")).json()
+    assert (problem["status"], problem["problems"][0]["message"]) == (422, "The body is missing.")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from gateway.errors import Refused, invalid, not_found
-from gateway.flows.accounts import CURRENCIES
+from gateway.flows.accounts import CURRENCIES, existing
 from gateway.flows.rewards.money import LARGEST
 from gateway.flows.services import Services
 from gateway.sdk.money import digits
@@ -125,6 +125,18 @@ async def find(services: Services, account_id: str, campaign_id: str) -> Campaig
     return shown(row)
 
 
+async def check_known(services: Services, account_id: str, campaign_id: str | None) -> None:
+    """Go on if there is such an account, and such a campaign of it where one is given.
+
+    Raises:
+        Refused: ``not_found`` for the account or the campaign.
+    """
+    async with services.database.read() as conn:
+        await existing(conn, account_id)
+        if campaign_id is not None and await campaigns.get(conn, account_id, campaign_id) is None:
+            raise not_found("campaign", campaign_id)
+
+
 async def find_page(
     services: Services, account_id: str, limit: int, cursor: str | None, words: str | None = None
 ) -> Page[Campaign]:
@@ -136,8 +148,12 @@ async def find_page(
         limit: How many.
         cursor: ``next`` of the page before.
         words: Part of a name or id; null: all.
+
+    Raises:
+        Refused: ``not_found`` for the account.
     """
     async with services.database.read() as conn:
+        await existing(conn, account_id)
         rows = await campaigns.list_campaigns(conn, account_id, limit=limit + 1, after=cursor, words=words)
     more = len(rows) > limit
     return Page(data=[shown(row) for row in rows[:limit]], next=rows[limit - 1].id if more else None)

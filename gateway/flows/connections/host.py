@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import field_problem, invalid, not_found
+from gateway.errors import invalid, not_found
 from gateway.flows import accounts
 from gateway.flows.campaigns import campaign as campaign_flow
+from gateway.flows.field_problems import field_problem
 from gateway.flows.notify import endpoints
 from gateway.flows.people import people, status_updates
 from gateway.flows.referrals import qualification

@@ -1,16 +1,38 @@
 """The log of deliveries: what was sent where, how often, what came of it; and to send one again."""
 
 from gateway.errors import Refused, not_found
+from gateway.flows.accounts import existing
 from gateway.flows.notify import replay
 from gateway.flows.people.status_tasks import tasks_for
 from gateway.flows.services import Services
 from gateway.flows.signups.push import replay_push
-from gateway.storage import delivery_log, people
+from gateway.storage import delivery_log, endpoints, people
 from gateway.storage.delivery_log import Filter
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.tasks import insert_tasks
 from gateway_schemas.base import Page
 from gateway_schemas.events import Delivery
+
+
+async def refuse_unknown(
+    services: Services, *, account_id: str | None, endpoint_id: str | None, endpoints_of: str | None
+) -> None:
+    """Go on if what deliveries are narrowed by is there; a filter by nothing would look like a log without entries.
+
+    Args:
+        services: The process's services.
+        account_id: Whose deliveries; null: everybody's.
+        endpoint_id: To which endpoint, removed ones too; null: to all.
+        endpoints_of: The account that has to own the endpoint; null: the host asks.
+
+    Raises:
+        Refused: ``not_found`` for the account or the endpoint.
+    """
+    async with services.database.read() as conn:
+        if account_id is not None:
+            await existing(conn, account_id)
+        if endpoint_id is not None and not await endpoints.is_known(conn, endpoint_id, endpoints_of):
+            raise not_found("endpoint", endpoint_id)
 
 
 async def read(services: Services, wanted: Filter) -> Page[Delivery]:

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from gateway.errors import Refused, invalid, not_found
+from gateway.flows.accounts import existing
 from gateway.flows.notify.deliver import disable
 from gateway.flows.notify.envelopes import as_endpoint, as_event, wants
 from gateway.flows.notify.feed import check_given
@@ -102,8 +103,14 @@ async def get(services: Services, endpoint_id: str) -> EndpointRow:
 async def list_endpoints(
     services: Services, *, account_id: str | None, cursor: str | None, limit: int
 ) -> Page[Endpoint]:
-    """Return one page of endpoints, newest first: of one account, or all."""
+    """Return one page of endpoints, newest first: of one account, or all.
+
+    Raises:
+        Refused: ``not_found`` for the account.
+    """
     async with services.database.read() as conn:
+        if account_id is not None:
+            await existing(conn, account_id)
         found = await endpoints.list_endpoints(conn, account_id=account_id, before=cursor, limit=limit + 1)
     shown = [as_endpoint(row) for row in found[:limit]]
     return Page(data=shown, next=shown[-1].id if len(found) > limit else None)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import Refused, invalid
+from gateway.flows.accounts import existing
 from gateway.flows.notify.envelopes import as_event
 from gateway.flows.services import Services
 from gateway.storage import events
@@ -23,9 +24,12 @@ async def read(services: Services, *, after: int, limit: int, account_id: str | 
 
     Raises:
         Refused: ``feed_expired`` when events after the position were deleted by retention: some would be missed;
-            ``invalid_input`` for a position that was never given: its reader would wait for ever.
+            ``not_found`` for the account; ``invalid_input`` for a position that was never given: its reader would
+            wait for ever.
     """
     async with services.database.read() as conn:
+        if account_id is not None:
+            await existing(conn, account_id)
         # the newest place is read first: it was committed together with all places before it
         newest = await events.newest_position(conn)
         found = await events.after(conn, after, limit, until=newest, account_id=account_id)

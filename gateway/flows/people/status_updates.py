@@ -7,7 +7,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET
 
-from gateway.errors import field_problem, invalid, not_found
+from gateway.errors import invalid, not_found
+from gateway.flows.field_problems import field_problem
 from gateway.flows.people.people import find, one
 from gateway.flows.people.status_tasks import stats_task, tasks_for
 from gateway.flows.services import Services
@@ -68,7 +69,7 @@ def _decode(value: Any) -> StatusUpdate | FieldProblem:
     try:
         return msgspec.convert(value, StatusUpdate)
     except msgspec.ValidationError as error:
-        return field_problem(error)
+        return field_problem(error, StatusUpdate)
 
 
 async def _write(

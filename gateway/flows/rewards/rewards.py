@@ -172,16 +172,24 @@ async def find_rewards(
     services: Services,
     account_id: str,
     *,
+    campaign: str | None = None,
     state: str | None = None,
     referrer: str | None = None,
     referred: str | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> Page[Reward]:
-    """Return an account's rewards, newest first; of one referrer, for one referral, or all."""
+    """Return an account's rewards, newest first; of one campaign, of one referrer, for one referral, or all."""
     async with services.database.read() as conn:
         rows = await rewards.search(
-            conn, account_id, state=state, referrer=referrer, referred=referred, after=after, limit=limit + 1
+            conn,
+            account_id,
+            campaign=campaign,
+            state=state,
+            referrer=referrer,
+            referred=referred,
+            after=after,
+            limit=limit + 1,
         )
         references = await sales.by_ids(conn, sorted({row.sale_id for row in rows if row.sale_id}))
     shown = rows[:limit]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import field_problem
+from gateway.flows.field_problems import field_problem
 from gateway.sdk.mapping import normalise_email
 from gateway.storage.campaigns import CampaignRow
 from gateway_schemas.base import FieldValue
@@ -123,9 +123,7 @@ def _decode(value: Any, problems: list[FieldProblem]) -> Signup | None:
     try:
         return msgspec.convert(_trimmed(value), Signup)
     except msgspec.ValidationError as error:
-        problem = field_problem(error)
-        unknown = "unknown field" in problem.message
-        problems.append(msgspec.structs.replace(problem, code="unknown_field") if unknown else problem)
+        problems.append(field_problem(error, Signup))
         return None
 
 
