@@ -9,7 +9,6 @@ import httpx
 from litestar import Litestar, Request
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from gateway import __version__
@@ -36,6 +35,7 @@ from gateway.api import (
     signups,
     syncs,
 )
+from gateway.api.document import Document, finished
 from gateway.api.nul import refuse_nul
 from gateway.api.problems import problem_response
 from gateway.api.queries import refuse_unknown
@@ -197,7 +197,7 @@ def _openapi() -> OpenAPIConfig:
         title="Referral integration gateway",
         version=__version__,
         path="/schema",
-        render_plugins=[JsonRenderPlugin()],
+        render_plugins=[Document()],
         components=Components(security_schemes={"bearer": bearer}),
         security=[{"bearer": []}],
         use_handler_docstrings=True,
@@ -206,4 +206,4 @@ def _openapi() -> OpenAPIConfig:
 
 def as_openapi(app: Litestar) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document as plain data."""
-    return app.openapi_schema.to_schema()
+    return finished(app, app.openapi_schema.to_schema())

@@ -18,21 +18,29 @@ from gateway_schemas.base import Page
 TAGS = ["accounts"]
 
 
-@put("/v1/accounts/{account:str}", tags=TAGS, responses={201: ResponseSpec(Account, description="It was made")})
+@put(
+    "/v1/accounts/{account:str}",
+    tags=TAGS,
+    responses={201: ResponseSpec(Account, description="It was made")},
+    opt={"scope": "host"},
+)
 async def put_account(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
     account: FromPath[str],
     data: JSONBody[AccountInput],
 ) -> Response[Account]:
-    """Say who an account is: made when it is new (201), changed when it is known (200)."""
+    """Say who an account is: made when it is new (201), **replaced** when it is known (200).
+
+    What is left out is reset to its default; send the whole of it each time.
+    """
     caller.require_host()
     caller.require(account, "manage")
     stored, made = await flow.put_account(services, account, data)
     return Response(stored, status_code=201 if made else 200)
 
 
-@get("/v1/accounts/{account:str}", tags=TAGS)
+@get("/v1/accounts/{account:str}", tags=TAGS, opt={"scope": "read"})
 async def get_account(
     caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str]
 ) -> Account:
@@ -41,7 +49,7 @@ async def get_account(
     return await flow.get_account(services, account)
 
 
-@get("/v1/accounts", tags=TAGS)
+@get("/v1/accounts", tags=TAGS, opt={"scope": "host"})
 async def list_accounts(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -53,7 +61,7 @@ async def list_accounts(
     return await flow.list_accounts(services, cursor=cursor, limit=limit)
 
 
-@post("/v1/accounts/{account:str}/keys", tags=TAGS)
+@post("/v1/accounts/{account:str}/keys", tags=TAGS, opt={"scope": "host"})
 async def make_key(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -66,7 +74,7 @@ async def make_key(
     return await access.make_key(services, account, data)
 
 
-@get("/v1/accounts/{account:str}/keys", tags=TAGS)
+@get("/v1/accounts/{account:str}/keys", tags=TAGS, opt={"scope": "manage"})
 async def list_keys(
     caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str]
 ) -> list[Key]:
@@ -75,7 +83,7 @@ async def list_keys(
     return await access.list_keys(services, account)
 
 
-@delete("/v1/accounts/{account:str}/keys/{key:str}", tags=TAGS)
+@delete("/v1/accounts/{account:str}/keys/{key:str}", tags=TAGS, opt={"scope": "manage"})
 async def revoke_key(
     caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str], key: FromPath[str]
 ) -> None:
@@ -84,7 +92,7 @@ async def revoke_key(
     await access.revoke_key(services, account, key)
 
 
-@post("/v1/accounts/{account:str}/sessions", tags=TAGS)
+@post("/v1/accounts/{account:str}/sessions", tags=TAGS, opt={"scope": "host"})
 async def make_session(
     caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str]
 ) -> SessionLink:

@@ -21,6 +21,7 @@ TAGS = ["campaigns"]
     "/v1/accounts/{account:str}/campaigns/{campaign:str}",
     tags=TAGS,
     responses={201: ResponseSpec(Campaign, description="It was made")},
+    opt={"scope": "manage"},
 )
 async def put_campaign(
     caller: NamedDependency[Caller],
@@ -29,14 +30,17 @@ async def put_campaign(
     campaign: FromPath[str],
     data: JSONBody[CampaignInput],
 ) -> Response[Campaign]:
-    """Declare a campaign (201), or change it (200); the same again changes nothing, and rewards that are there stay."""
+    """Declare a campaign (201), or **replace** it (200): what is left out is reset to its default.
+
+    The same again changes nothing, and rewards that are there stay.
+    """
     caller.require(account, "manage")
     check_host_id("campaign", campaign)
     saved, made = await flow.save(services, account, campaign, data)
     return Response(saved, status_code=201 if made else 200)
 
 
-@get("/v1/accounts/{account:str}/campaigns/{campaign:str}", tags=TAGS)
+@get("/v1/accounts/{account:str}/campaigns/{campaign:str}", tags=TAGS, opt={"scope": "read"})
 async def get_campaign(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -48,7 +52,7 @@ async def get_campaign(
     return await flow.find(services, account, campaign)
 
 
-@get("/v1/accounts/{account:str}/campaigns", tags=TAGS)
+@get("/v1/accounts/{account:str}/campaigns", tags=TAGS, opt={"scope": "read"})
 async def list_campaigns(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],

@@ -29,7 +29,7 @@ from gateway_schemas.connection import (
 TAGS = ["connections"]
 
 
-@post("/v1/accounts/{account:str}/connections", tags=TAGS)
+@post("/v1/accounts/{account:str}/connections", tags=TAGS, opt={"scope": "manage"})
 async def begin(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -47,7 +47,7 @@ async def begin(
     return Response(answer, status_code=201 if started.created else 200)
 
 
-@get("/v1/accounts/{account:str}/connections", tags=TAGS)
+@get("/v1/accounts/{account:str}/connections", tags=TAGS, opt={"scope": "read"})
 async def list_connections(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -64,7 +64,7 @@ async def list_connections(
     return Page(data=found, next=found[-1].id if len(rows) > limit else None)
 
 
-@post("/v1/accounts/{account:str}/installations/claim", status_code=200, tags=TAGS)
+@post("/v1/accounts/{account:str}/installations/claim", status_code=200, tags=TAGS, opt={"scope": "manage"})
 async def claim(
     request: Request[Any, Any, Any],
     caller: NamedDependency[Caller],
@@ -80,7 +80,7 @@ async def claim(
     return Response(shown(services, row), status_code=200, headers=headers)
 
 
-@get("/v1/connections/{connection:str}", tags=TAGS)
+@get("/v1/connections/{connection:str}", tags=TAGS, opt={"scope": "read"})
 async def get_connection(
     caller: NamedDependency[Caller], services: NamedDependency[Services], connection: FromPath[str]
 ) -> Connection:
@@ -89,7 +89,7 @@ async def get_connection(
     return shown(services, row, health=await health_of(services, row))
 
 
-@post("/v1/connections/{connection:str}/steps/{step:str}", status_code=200, tags=TAGS)
+@post("/v1/connections/{connection:str}/steps/{step:str}", status_code=200, tags=TAGS, opt={"scope": "manage"})
 async def submit(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -102,7 +102,7 @@ async def submit(
     return shown(services, await steps.submit(services, row, step, data))
 
 
-@post("/v1/connections/{connection:str}/approve", status_code=200, tags=TAGS)
+@post("/v1/connections/{connection:str}/approve", status_code=200, tags=TAGS, opt={"scope": "host"})
 async def approve(
     caller: NamedDependency[Caller], services: NamedDependency[Services], connection: FromPath[str]
 ) -> Connection:
@@ -112,7 +112,7 @@ async def approve(
     return shown(services, await steps.approve(services, row))
 
 
-@post("/v1/connections/{connection:str}/reauthorise", status_code=200, tags=TAGS)
+@post("/v1/connections/{connection:str}/reauthorise", status_code=200, tags=TAGS, opt={"scope": "manage"})
 async def reauthorise(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -125,7 +125,7 @@ async def reauthorise(
     return shown(services, started.row, state=_told(caller, started.state) or "", key=started.key)
 
 
-@delete("/v1/connections/{connection:str}", status_code=200, tags=TAGS)
+@delete("/v1/connections/{connection:str}", status_code=200, tags=TAGS, opt={"scope": "manage"})
 async def end(
     caller: NamedDependency[Caller], services: NamedDependency[Services], connection: FromPath[str]
 ) -> DisconnectReceipt:

@@ -18,7 +18,7 @@ from gateway_schemas.base import Page
 from gateway_schemas.events import Delivery, DeliveryState, ReplayInput, ReplayResult
 
 
-@get("/v1/deliveries")
+@get("/v1/deliveries", opt={"scope": "read"})
 async def list_deliveries(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -37,7 +37,7 @@ async def list_deliveries(
     return await delivery_log.read(services, wanted)
 
 
-@get("/v1/deliveries/{delivery:str}")
+@get("/v1/deliveries/{delivery:str}", opt={"scope": "read"})
 async def get_delivery(
     delivery: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
 ) -> Delivery:
@@ -45,7 +45,7 @@ async def get_delivery(
     return await _reachable(services, caller, delivery, "read")
 
 
-@post("/v1/deliveries/{delivery:str}/replay", status_code=202)
+@post("/v1/deliveries/{delivery:str}/replay", status_code=202, opt={"scope": "manage"})
 async def replay_delivery(
     delivery: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
 ) -> Delivery:
@@ -55,7 +55,7 @@ async def replay_delivery(
     return await _reachable(services, caller, delivery, "read")
 
 
-@post("/v1/deliveries/replay", status_code=202)
+@post("/v1/deliveries/replay", status_code=202, opt={"scope": "manage"})
 async def replay_deliveries(
     data: JSONBody[ReplayInput],
     caller: NamedDependency[Caller],

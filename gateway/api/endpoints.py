@@ -40,7 +40,7 @@ async def _reachable(
     return row
 
 
-@post("/v1/endpoints")
+@post("/v1/endpoints", opt={"scope": "manage"})
 async def create_endpoint(
     data: JSONBody[EndpointInput], caller: NamedDependency[Caller], services: NamedDependency[Services]
 ) -> Endpoint:
@@ -52,7 +52,7 @@ async def create_endpoint(
     return await endpoints.create(services, data)
 
 
-@get("/v1/endpoints")
+@get("/v1/endpoints", opt={"scope": "read"})
 async def list_endpoints(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -67,7 +67,7 @@ async def list_endpoints(
     return await endpoints.list_endpoints(services, account_id=account, cursor=cursor, limit=limit)
 
 
-@get("/v1/endpoints/{endpoint:str}")
+@get("/v1/endpoints/{endpoint:str}", opt={"scope": "read"})
 async def get_endpoint(
     endpoint: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
 ) -> Endpoint:
@@ -75,7 +75,7 @@ async def get_endpoint(
     return as_endpoint(await _reachable(services, caller, endpoint, "read"))
 
 
-@patch("/v1/endpoints/{endpoint:str}")
+@patch("/v1/endpoints/{endpoint:str}", opt={"scope": "manage"})
 async def change_endpoint(
     endpoint: FromPath[str],
     data: JSONBody[EndpointPatch],
@@ -86,7 +86,7 @@ async def change_endpoint(
     return await endpoints.change(services, await _reachable(services, caller, endpoint, "manage"), data)
 
 
-@delete("/v1/endpoints/{endpoint:str}")
+@delete("/v1/endpoints/{endpoint:str}", opt={"scope": "manage"})
 async def delete_endpoint(
     endpoint: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
 ) -> None:
@@ -94,7 +94,7 @@ async def delete_endpoint(
     await endpoints.remove(services, await _reachable(services, caller, endpoint, "manage"))
 
 
-@post("/v1/endpoints/{endpoint:str}/rotate", status_code=200)
+@post("/v1/endpoints/{endpoint:str}/rotate", status_code=200, opt={"scope": "manage"})
 async def rotate_secret(
     endpoint: FromPath[str],
     caller: NamedDependency[Caller],
@@ -106,7 +106,7 @@ async def rotate_secret(
     return await endpoint_checks.rotate(services, row, data or RotateInput())
 
 
-@post("/v1/endpoints/{endpoint:str}/test", status_code=200)
+@post("/v1/endpoints/{endpoint:str}/test", status_code=200, opt={"scope": "manage"})
 async def test_endpoint(
     endpoint: FromPath[str], caller: NamedDependency[Caller], services: NamedDependency[Services]
 ) -> EndpointTest:
@@ -114,7 +114,7 @@ async def test_endpoint(
     return await endpoint_checks.test(services, await _reachable(services, caller, endpoint, "manage"))
 
 
-@post("/v1/endpoints/{endpoint:str}/enable", status_code=200)
+@post("/v1/endpoints/{endpoint:str}/enable", status_code=200, opt={"scope": "manage"})
 async def enable_endpoint(
     endpoint: FromPath[str],
     caller: NamedDependency[Caller],

@@ -12,12 +12,12 @@ from gateway.flows.services import Services
 from gateway_schemas.events import EventFeed
 
 
-@get("/v1/events")
+@get("/v1/events", opt={"scope": "read"})
 async def read_events(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
     after: Annotated[
-        int, Parameter(ge=0, le=2**63 - 1, description="`next` of the answer before; 0 begins with the oldest.")
+        int, Parameter(ge=0, le=2**53 - 1, description="`next` of the answer before; 0 begins with the oldest.")
     ] = 0,
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
     account: FromQuery[str | None] = None,

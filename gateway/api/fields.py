@@ -15,7 +15,7 @@ from gateway_schemas.records import Field, FieldInput, FieldList, OptionList
 TAGS = ["connections"]
 
 
-@get("/v1/connections/{connection:str}/fields/{record_kind:str}", tags=TAGS)
+@get("/v1/connections/{connection:str}/fields/{record_kind:str}", tags=TAGS, opt={"scope": "read"})
 async def list_fields(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -28,7 +28,7 @@ async def list_fields(
     return await flow.Reader(services, row, refresh=refresh).fields(record_kind)
 
 
-@post("/v1/connections/{connection:str}/fields/{record_kind:str}", tags=TAGS)
+@post("/v1/connections/{connection:str}/fields/{record_kind:str}", tags=TAGS, opt={"scope": "manage"})
 async def create_field(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -42,7 +42,7 @@ async def create_field(
     return Response(field, status_code=201 if made else 200)
 
 
-@get("/v1/connections/{connection:str}/options/{source:str}", tags=TAGS)
+@get("/v1/connections/{connection:str}/options/{source:str}", tags=TAGS, opt={"scope": "read"})
 async def list_options(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],

@@ -10,7 +10,7 @@ from gateway.flows.services import Services
 from gateway_schemas.events import Ledger
 
 
-@get("/v1/ledger", tags=["ledger"])
+@get("/v1/ledger", tags=["ledger"], opt={"scope": "read"})
 async def get_ledger(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],

@@ -30,7 +30,7 @@ Filter = Annotated[str | None, Parameter(max_length=400)]
 InState = Annotated[Literal[ReferralState, CrmState] | None, QueryParameter(name="state")]
 
 
-@get("/v1/accounts/{account:str}/people", tags=TAGS)
+@get("/v1/accounts/{account:str}/people", tags=TAGS, opt={"scope": "read"})
 async def list_people(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -51,7 +51,7 @@ async def list_people(
     return await flow.find_page(services, query)
 
 
-@get("/v1/accounts/{account:str}/people.csv", tags=TAGS)
+@get("/v1/accounts/{account:str}/people.csv", tags=TAGS, opt={"scope": "read"})
 async def people_csv(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -73,7 +73,7 @@ async def people_csv(
     return Stream(encoded(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-@get("/v1/accounts/{account:str}/people/{person:str}", tags=TAGS)
+@get("/v1/accounts/{account:str}/people/{person:str}", tags=TAGS, opt={"scope": "read"})
 async def get_person(
     caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str], person: FromPath[str]
 ) -> Person:
@@ -82,7 +82,7 @@ async def get_person(
     return await flow.find(services, account, person)
 
 
-@patch("/v1/accounts/{account:str}/people/{person:str}", tags=TAGS)
+@patch("/v1/accounts/{account:str}/people/{person:str}", tags=TAGS, opt={"scope": "signups"})
 async def patch_person(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -102,6 +102,7 @@ async def patch_person(
     tags=TAGS,
     request_max_body_size=MAX_BATCH,
     operation_class=StatusUpdatesOperation,
+    opt={"scope": "signups"},
 )
 async def patch_people(
     caller: NamedDependency[Caller],
@@ -119,7 +120,7 @@ async def patch_people(
     return StatusResults(results=await status_updates.update_many(services, account, campaign, updates.people))
 
 
-@get("/v1/accounts/{account:str}/people/{person:str}/timeline", tags=TAGS)
+@get("/v1/accounts/{account:str}/people/{person:str}/timeline", tags=TAGS, opt={"scope": "read"})
 async def get_timeline(
     caller: NamedDependency[Caller], services: NamedDependency[Services], account: FromPath[str], person: FromPath[str]
 ) -> Timeline:

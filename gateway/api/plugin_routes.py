@@ -62,7 +62,7 @@ def _mount(integration: Integration, one: Route) -> HTTPRouteHandler:
         name=f"{integration.key}:{one.method}:{one.path}",
         operation_id=f"{integration.key.title()}{one.method.title()}{words}",
         operation_class=_operation(one),
-        opt={"query": list(one.query)},
+        opt={"query": list(one.query), "scope": one.scope},
         tags=[integration.key],
         summary=one.summary,
         status_code=one.usual_status,

@@ -13,7 +13,9 @@ from gateway_schemas.person import Explanation, QualificationInput, Sale, SaleIn
 TAGS = ["qualification"]
 
 
-@post("/v1/accounts/{account:str}/people/{person:str}/qualification", status_code=200, tags=TAGS)
+@post(
+    "/v1/accounts/{account:str}/people/{person:str}/qualification", status_code=200, tags=TAGS, opt={"scope": "signups"}
+)
 async def decide(
     account: FromPath[str],
     person: FromPath[str],
@@ -26,7 +28,7 @@ async def decide(
     return await qualification.qualify(services, account, person, data)
 
 
-@post("/v1/accounts/{account:str}/people/{person:str}/sales", status_code=200, tags=TAGS)
+@post("/v1/accounts/{account:str}/people/{person:str}/sales", status_code=200, tags=TAGS, opt={"scope": "signups"})
 async def record_sale(
     account: FromPath[str],
     person: FromPath[str],

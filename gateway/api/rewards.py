@@ -20,7 +20,7 @@ Limit = Annotated[int, Parameter(ge=1, le=200)]
 TAGS = ["rewards"]
 
 
-@get("/v1/accounts/{account:str}/rewards", tags=TAGS)
+@get("/v1/accounts/{account:str}/rewards", tags=TAGS, opt={"scope": "read"})
 async def list_rewards(
     account: FromPath[str],
     caller: NamedDependency[Caller],
@@ -36,7 +36,7 @@ async def list_rewards(
     return await rewards.find_rewards(services, account, campaign=campaign, state=in_state, after=cursor, limit=limit)
 
 
-@post("/v1/rewards/{reward:str}/issued", status_code=200, tags=TAGS)
+@post("/v1/rewards/{reward:str}/issued", status_code=200, tags=TAGS, opt={"scope": "signups"})
 async def mark_issued(
     reward: FromPath[str],
     caller: NamedDependency[Caller],
@@ -49,7 +49,7 @@ async def mark_issued(
     )
 
 
-@post("/v1/rewards/{reward:str}/cancelled", status_code=200, tags=TAGS)
+@post("/v1/rewards/{reward:str}/cancelled", status_code=200, tags=TAGS, opt={"scope": "signups"})
 async def mark_cancelled(
     reward: FromPath[str],
     caller: NamedDependency[Caller],

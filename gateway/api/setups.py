@@ -18,7 +18,7 @@ TAGS = ["setups"]
 PATH = "/v1/accounts/{account:str}/campaigns/{campaign:str}/setups/{role:str}"
 
 
-@put(PATH, tags=TAGS, responses={201: ResponseSpec(Setup, description="It was made")})
+@put(PATH, tags=TAGS, responses={201: ResponseSpec(Setup, description="It was made")}, opt={"scope": "manage"})
 async def put_setup(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -33,7 +33,7 @@ async def put_setup(
     return Response(saved, status_code=201 if made else 200)
 
 
-@get(PATH, tags=TAGS)
+@get(PATH, tags=TAGS, opt={"scope": "read"})
 async def get_setup(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -47,7 +47,7 @@ async def get_setup(
     return await flow.find(services, account, campaign, _role(role), connection)
 
 
-@delete(PATH, tags=TAGS)
+@delete(PATH, tags=TAGS, opt={"scope": "manage"})
 async def delete_setup(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -61,7 +61,7 @@ async def delete_setup(
     await flow.remove(services, account, campaign, _role(role), connection)
 
 
-@post(f"{PATH}/preview", tags=TAGS, status_code=200)
+@post(f"{PATH}/preview", tags=TAGS, status_code=200, opt={"scope": "manage"})
 async def preview_setup(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],

@@ -27,6 +27,7 @@ MAX_BATCH = 8 * 1024 * 1024
     tags=TAGS,
     request_max_body_size=MAX_BATCH,
     operation_class=SignupsOperation,
+    opt={"scope": "signups"},
 )
 async def post_signups(
     caller: NamedDependency[Caller],
@@ -52,7 +53,7 @@ async def post_signups(
     return SignupResults(results=results)
 
 
-@post("/v1/accounts/{account:str}/signups/release", status_code=200, tags=TAGS)
+@post("/v1/accounts/{account:str}/signups/release", status_code=200, tags=TAGS, opt={"scope": "signups"})
 async def release_signups(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],

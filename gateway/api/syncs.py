@@ -35,7 +35,13 @@ Cursor = Annotated[str | None, Parameter(max_length=200)]
 InState = Annotated[SyncContactState | None, QueryParameter(name="state")]
 
 
-@post(PATH, tags=TAGS, status_code=202, responses={200: ResponseSpec(Sync, description="The one that is open")})
+@post(
+    PATH,
+    tags=TAGS,
+    status_code=202,
+    responses={200: ResponseSpec(Sync, description="The one that is open")},
+    opt={"scope": "manage"},
+)
 async def start_sync(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -53,7 +59,7 @@ async def start_sync(
     return Response(sync, status_code=202 if begins else 200)
 
 
-@post(f"{PATH}/estimate", tags=TAGS, status_code=200)
+@post(f"{PATH}/estimate", tags=TAGS, status_code=200, opt={"scope": "manage"})
 async def estimate_sync(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -67,7 +73,7 @@ async def estimate_sync(
     return await start.estimate(services, account, campaign, data)
 
 
-@post(f"{PATH}/write-back-fields", tags=TAGS, status_code=200)
+@post(f"{PATH}/write-back-fields", tags=TAGS, status_code=200, opt={"scope": "manage"})
 async def make_write_back_fields(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -80,7 +86,7 @@ async def make_write_back_fields(
     return await start.make_fields(services, account, campaign, connection)
 
 
-@get(PATH, tags=TAGS)
+@get(PATH, tags=TAGS, opt={"scope": "read"})
 async def list_syncs(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -94,7 +100,7 @@ async def list_syncs(
     return await start.find_page(services, account, campaign, limit=limit, cursor=cursor)
 
 
-@get(f"{PATH}/{{sync:str}}", tags=TAGS)
+@get(f"{PATH}/{{sync:str}}", tags=TAGS, opt={"scope": "read"})
 async def get_sync(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -107,7 +113,7 @@ async def get_sync(
     return await start.find(services, account, campaign, sync)
 
 
-@get(f"{PATH}/{{sync:str}}/progress", tags=TAGS, media_type="text/event-stream")
+@get(f"{PATH}/{{sync:str}}/progress", tags=TAGS, media_type="text/event-stream", opt={"scope": "read"})
 async def watch_sync(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -126,7 +132,7 @@ async def watch_sync(
     return ServerSentEvent(messages())
 
 
-@get(f"{PATH}/{{sync:str}}/contacts", tags=TAGS)
+@get(f"{PATH}/{{sync:str}}/contacts", tags=TAGS, opt={"scope": "read"})
 async def list_sync_contacts(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -152,7 +158,7 @@ async def list_sync_contacts(
     )
 
 
-@patch(f"{PATH}/{{sync:str}}", tags=TAGS)
+@patch(f"{PATH}/{{sync:str}}", tags=TAGS, opt={"scope": "manage"})
 async def patch_sync(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],
@@ -167,7 +173,7 @@ async def patch_sync(
     return await start.patch(services, account, campaign, sync, data)
 
 
-@post(f"{PATH}/{{sync:str}}/cancel", tags=TAGS, status_code=200)
+@post(f"{PATH}/{{sync:str}}/cancel", tags=TAGS, status_code=200, opt={"scope": "manage"})
 async def cancel_sync(
     caller: NamedDependency[Caller],
     services: NamedDependency[Services],

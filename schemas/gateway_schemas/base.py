@@ -13,8 +13,8 @@ Text200 = Annotated[str, msgspec.Meta(max_length=200)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217 code.")]
 
-Position = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A place in the feed of events, as a database can hold it; 0 is before the oldest."""
+Position = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""A place in the feed of events, as every JSON reader can hold it; 0 is before the oldest."""
 
 T = TypeVar("T")
 

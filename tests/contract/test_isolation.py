@@ -381,7 +381,8 @@ async def lists_hold_what_is_the_accounts_own(two: Two) -> list[Any]:
     strange = [*two.secrets, *(two.theirs[name] for name in RESOURCES)]
     for one in guarded(two):
         if one.method == "GET":
-            answer = await ask(two, one, two.keys["all"], one.url({**WORDS, **two.mine}), limit="200")
+            paging = {"limit": "200"} if "limit" in one.query else {}
+            answer = await ask(two, one, two.keys["all"], one.url({**WORDS, **two.mine}), **paging)
             if leaks := [text for text in strange if re.search(rf"(?<![\w-]){re.escape(text)}(?![\w-])", answer.text)]:
                 wrong.append((one.label, answer.status_code, leaks))
     return wrong
@@ -389,6 +390,7 @@ async def lists_hold_what_is_the_accounts_own(two: Two) -> list[Any]:
 
 async def scopes_that_do_not_suffice_open_nothing(two: Two) -> list[Any]:
     watch, wrong = two.watch(), []
+    document = as_openapi(two.world.app)["paths"]
     for one in guarded(two):
         if one.label in ANY_KEY:
             continue
@@ -401,6 +403,10 @@ async def scopes_that_do_not_suffice_open_nothing(two: Two) -> list[Any]:
             answer = await ask(two, one, two.keys[scope], one.url({**WORDS, **two.mine}), **query)
             if problem(answer) not in {(403, "missing_scope"), (403, "host_key_required")}:
                 wrong.append((one.label, scope, answer.status_code, answer.text))
+            told = document[one.path][one.method.lower()].get("x-scope")
+            needs = "Use a host key" if told == "host" else f"This needs the scope {told!r};"
+            if not answer.json()["detail"].startswith(needs):
+                wrong.append((one.label, scope, "the document tells of another scope", told, answer.text))
             if changed := watch.changed():
                 wrong.append((one.label, scope, "changed", changed))
     return wrong
