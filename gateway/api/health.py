@@ -1,6 +1,6 @@
 """Liveness, readiness and metrics: for load balancers, orchestrators and Prometheus."""
 
-from litestar import Response, get
+from litestar import Response, get, head
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
@@ -23,11 +23,19 @@ async def ready(services: NamedDependency[Services]) -> dict[str, str]:
     Raises:
         Refused: ``storage_unavailable`` with what to do.
     """
-    try:
-        await migrate.check(services.database)
-    except migrate.SchemaMismatch as error:
-        raise Refused("storage_unavailable", str(error), retry_after=5) from error
+    await _check(services)
     return {"status": "ok", "database": services.database.dialect}
+
+
+@head("/health/live", opt={"public": True, "any_query": True}, include_in_schema=False, sync_to_thread=False)
+def live_head() -> None:
+    """Answer as ``GET /health/live`` does, without a body: some load balancers ask so."""
+
+
+@head("/health/ready", opt={"public": True, "any_query": True}, include_in_schema=False)
+async def ready_head(services: NamedDependency[Services]) -> None:
+    """Answer as ``GET /health/ready`` does, without a body."""
+    await _check(services)
 
 
 @get("/metrics", tags=["health"], opt={"public": True, "any_query": True}, include_in_schema=False)
@@ -43,4 +51,11 @@ async def metrics(services: NamedDependency[Services]) -> Response[bytes]:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-ROUTES = [live, ready, metrics]
+async def _check(services: Services) -> None:
+    try:
+        await migrate.check(services.database)
+    except migrate.SchemaMismatch as error:
+        raise Refused("storage_unavailable", str(error), retry_after=5) from error
+
+
+ROUTES = [live, ready, live_head, ready_head, metrics]

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from gateway.api.queries import names_of
 from gateway.errors import PROBLEMS, Refused
@@ -51,6 +52,9 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
         refused = invalid_body(error.__cause__, names_of(request), _kinds(request))
     else:
         refused = refused_for(error)
+    if isinstance(error, RequestEntityTooLarge):
+        limit = request.route_handler.resolve_request_max_body_size()
+        refused = Refused("too_large", f"A body has at most {limit:,} bytes here; send smaller ones.")
     if refused.code == "internal":
         _log.error("request.failed", path=request.url.path, exc_info=error)
     document = ProblemDetails(
@@ -63,6 +67,8 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
         problems=refused.problems,
     )
     headers = {}
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        headers["allow"] = (error.headers or {}).get("allow", "")
     if refused.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(refused.retry_after)))
     if refused.kind.status == 401:

@@ -266,3 +266,26 @@ async def test_what_may_be_sent_is_said_in_our_words(world, method, path, body, 
 async def test_a_body_that_is_missing_is_said_to_be(world):
     problem = (await world.api.put("/v1/accounts/acme")).json()
     assert (problem["status"], problem["problems"][0]["message"]) == (422, "The body is missing.")
+
+
+async def test_another_method_is_answered_with_those_that_there_are(world):
+    answer = await world.api.delete("/v1/accounts")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize("path", ["/v1/accounts/acme", "/v1/accounts/acme/campaigns/spring/signups"])
+async def test_a_body_that_is_too_large_is_answered_with_the_limit(world, path):
+    await world.account()
+    await world.campaign()
+    method, limit = ("PUT", 1024 * 1024) if path.endswith("acme") else ("POST", 8 * 1024 * 1024)
+    body = b'{"name": "' + b"a" * limit + b'"}'
+    answer = await world.api.request(method, path, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+    assert f"{limit:,} bytes" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+async def test_load_balancers_may_ask_with_head(world, path):
+    answer = await world.api.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
