@@ -122,8 +122,8 @@ async def test_a_wrong_state_names_the_parameter_as_it_is_called(world, path):
 
 async def test_an_unknown_query_parameter_is_refused_with_those_that_there_are(world):
     await world.account()
-    problem = await world.call("GET", "/v1/accounts/acme/people?campagin=spring&limit=5", expect=422)
-    assert [one["field"] for one in problem["problems"]] == ["campagin"]
+    problem = await world.call("GET", "/v1/accounts/acme/people?campaign_id=spring&limit=5", expect=422)
+    assert [one["field"] for one in problem["problems"]] == ["campaign_id"]
     assert "campaign, role, state, q, limit, cursor" in problem["problems"][0]["message"]
     problem = await world.call("GET", "/v1/accounts/acme?state=draft", expect=422)
     assert "has none" in problem["problems"][0]["message"]
