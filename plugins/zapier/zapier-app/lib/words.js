@@ -4,8 +4,9 @@ const LONGEST = 250; // Zapier cuts what is longer
 
 const cut = (text) => (text.length <= LONGEST ? text : `${text.slice(0, LONGEST - 1)}…`);
 
-// "Object missing required field `email`" are the words of a schema; the name of the field leads them.
-const told = ({ field, message }) => (/^(Object|Expected|Invalid) /.test(message) && field ? `${field}: ${message}` : message);
+// "This field is required." does not say which one: the name of the field leads such words.
+const NAMELESS = /^(This field|There is no such|Send|Object|Expected|Invalid) /;
+const told = ({ field, message }) => (field && NAMELESS.test(message) ? `${field}: ${message}` : message);
 
 // A problem document (RFC 9457) as one message. Each entry of `problems` names a field and says what to do.
 const readable = (response) => {
