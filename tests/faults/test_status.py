@@ -106,7 +106,7 @@ async def test_updates_of_a_list_are_done_or_refused_each_on_its_own(toy):
         ("person", "ambiguous"),
         ("person", "not_found"),
         ("counts", "wrong_role"),
-        ("colour", "invalid"),
+        ("colour", "unknown_field"),
         None,
         ("link", "invalid"),
         ("counts", "invalid"),
