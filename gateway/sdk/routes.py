@@ -38,7 +38,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         takes: Struct of the body; null for none.
         returns: Struct (or list of it) of the answer, for the OpenAPI document; null: no body, ``204``.
         status: The usual status; 0: 201 for POST, 204 without a body, else 200.
-        query: Query parameters with a sentence each, for the OpenAPI document.
+        query: Query parameters with a sentence each, for the OpenAPI document; any other one is refused.
     """
 
     method: Literal["GET", "POST", "PATCH", "PUT", "DELETE"]

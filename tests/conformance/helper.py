@@ -45,7 +45,14 @@ def automation(*, shape=shaped, sample=shaped, scope="read") -> Subject:
         "describe": lambda: MANIFEST,
         "shape_event": lambda connection, event, endpoint: shape(event),
         "routes": lambda: [
-            Route(method="GET", path="samples", scope=scope, handler=samples, returns=list[dict[str, Any]])
+            Route(
+                method="GET",
+                path="samples",
+                scope=scope,
+                handler=samples,
+                returns=list[dict[str, Any]],
+                query={"type": "Which events."},
+            )
         ],
     }
 

@@ -70,7 +70,7 @@ def test_the_command_checks_it(package):
 
 @pytest.mark.parametrize(("pip", "install"), [(None, "uv pip install"), (object(), "pip install")])
 def test_it_says_how_to_install_the_package_where_it_runs(pip, install, tmp_path, monkeypatch):
-    monkeypatch.setattr(new_plugin, "find_spec", {"pip": pip}.__getitem__)
+    monkeypatch.setattr(new_plugin, "find_spec", {"pip": pip}.get)
     made = CliRunner().invoke(cli, ["new-plugin", KEY, "--into", str(tmp_path)])
     then = f"cd {tmp_path / KEY} && {install} -e . && gateway check-plugin {KEY} --write README.md"
     assert made.stderr.splitlines()[-1] == f"next, in this virtualenv: {then}"
