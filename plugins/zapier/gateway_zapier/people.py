@@ -178,7 +178,7 @@ def _refused(result: SignupResult) -> Rejected:
 
 
 def _message(problem: FieldProblem) -> str:
-    if problem.message.startswith("Expected "):  # the schema's words, which name types and patterns
+    if problem.message.startswith(("Send ", "Expected ")):  # words about the value alone, which name no field
         return _LIMITS.get(problem.field.rpartition(".")[2], problem.message)
     return _WORDS.get(problem.code, problem.message)
 
