@@ -76,18 +76,23 @@ def leaves_its_webhook(patch: Patch) -> Subject:
     return with_hooks(disconnect=disconnect)
 
 
+async def made_contact(vendor, push):
+    """Make the contact of a push once, whoever is in the CRM already."""
+
+    async def find(_began):
+        return await signups._by_email(vendor, push.email, "created")
+
+    async def create():
+        made = await vendor.create("/contacts", dict(push.values["contact"]))
+        return PushedRecord(ref=RecordRef(kind="contact", id=made["id"]), how="created")
+
+    return await push.once("contact", find=find, create=create)
+
+
 def looks_for_nobody(patch: Patch) -> Subject:
     async def push_signup(connection, push):
         vendor = client.Client(connection)
-
-        async def find(_began):
-            return await signups._by_email(vendor, push.email, "created")
-
-        async def create():
-            made = await vendor.create("/contacts", dict(push.values["contact"]))
-            return PushedRecord(ref=RecordRef(kind="contact", id=made["id"]), how="created")
-
-        contact = await push.once("contact", find=find, create=create)
+        contact = await made_contact(vendor, push)
         return PushResult(records=[contact, await signups._deal(vendor, push, contact)])
 
     return with_hooks(push_signup=push_signup)
@@ -124,17 +129,9 @@ def swallows_refusals(patch: Patch) -> Subject:
 def looks_among_its_own_alone(patch: Patch) -> Subject:
     async def push_signup(connection, push):
         vendor = client.Client(connection)
-
-        async def find(_began):
-            return await signups._by_email(vendor, push.email, "created")
-
-        async def create():
-            made = await vendor.create("/contacts", dict(push.values["contact"]))
-            return PushedRecord(ref=RecordRef(kind="contact", id=made["id"]), how="created")
-
         ours = next((ref for ref in push.known if ref.kind == "contact"), None)
         there = PushedRecord(ref=ours, how="matched") if ours else None
-        contact = there or await push.once("contact", find=find, create=create)
+        contact = there or await made_contact(vendor, push)
         return PushResult(records=[contact, await signups._deal(vendor, push, contact)])
 
     return with_hooks(push_signup=push_signup)
