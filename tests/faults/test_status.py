@@ -109,7 +109,7 @@ async def test_updates_of_a_list_are_done_or_refused_each_on_its_own(toy):
         ("colour", "unknown_field"),
         None,
         ("link", "invalid"),
-        ("counts", "invalid"),
+        ("counts.referrals", "invalid"),
     ]
     rita_now = await toy.person(rita)
     assert (rita_now.link, rita_now.base_referrals, rita_now.code) == ("https://rita.example/", 3, "RITA")
