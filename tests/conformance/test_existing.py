@@ -15,6 +15,8 @@ from gateway_acme.manifest import MANIFEST
 from gateway_schemas.manifest import DuplicatePolicy, Feed
 from gateway_schemas.records import ContactSeen, RecordRef
 
+from .broken import made_contact
+
 RULE = next(rule for rule in RULES if rule.key == "uses_existing_contacts")
 POLICIES = [*MANIFEST.duplicates, DuplicatePolicy(key="skip", label="Leave it", description="Nothing is written.")]
 CONTACTS = Feed(key="contacts", label="Contacts", interval_seconds=300, healthy_interval_seconds=300, contacts=True)
@@ -92,21 +94,10 @@ def indexed(*, tells=True, looks=True):
         vendor = client.Client(connection)
         there = [*push.known, *(push.existing if looks else ())]
         known = next((ref for ref in there if ref.kind == "contact"), None)
-        contact = PushedRecord(ref=known, how="matched") if known else await _made(vendor, push)
+        contact = PushedRecord(ref=known, how="matched") if known else await made_contact(vendor, push)
         return PushResult(records=[contact, await signups._deal(vendor, push, contact)])
 
     return with_manifest(push_signup, poll_changes, feeds=[*MANIFEST.feeds, CONTACTS])
-
-
-async def _made(vendor, push):
-    async def find(_began):
-        return await signups._by_email(vendor, push.email, "created")
-
-    async def create():
-        made = await vendor.create("/contacts", dict(push.values["contact"]))
-        return PushedRecord(ref=RecordRef(kind="contact", id=made["id"]), how="created")
-
-    return await push.once("contact", find=find, create=create)
 
 
 @pytest.mark.parametrize(

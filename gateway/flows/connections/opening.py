@@ -31,7 +31,7 @@ from gateway.storage.running import TaskRun
 from gateway.storage.vault import Vault
 from gateway.storage.writer import Overloaded, StorageUnavailable
 from gateway_schemas.account import Account
-from gateway_schemas.manifest import Credentials, OAuth2
+from gateway_schemas.manifest import CredentialHeader, Credentials, OAuth2
 
 INBOUND_SECRET = "inbound_secret"  # noqa: S105 - the names of vault entries
 INBOUND_TOKEN = "inbound_token"  # noqa: S105
@@ -306,9 +306,14 @@ def _source(
 
 def _credential_headers(integration: Integration, values: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that carry pasted values; a step before the one that asks for a value has none of it yet."""
+    named = named_headers(integration)
+    return {one.name: f"{one.prefix}{values[one.field]}" for one in named if values.get(one.field)}
+
+
+def named_headers(integration: Integration) -> list[CredentialHeader]:
+    """Return the headers that the manifest names for pasted values."""
     auth = integration.manifest.auth
-    headers = auth.headers if isinstance(auth, Credentials) else []
-    return {one.name: f"{one.prefix}{values[one.field]}" for one in headers if values.get(one.field)}
+    return auth.headers if isinstance(auth, Credentials) else []
 
 
 def _meter(

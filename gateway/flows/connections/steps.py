@@ -11,7 +11,7 @@ from gateway.flows.connections.client_tokens import ClientTokens
 from gateway.flows.connections.connect import Started, start
 from gateway.flows.connections.connect_steps import integration_of, new_state, step_of, wrong_state
 from gateway.flows.connections.credentials import FORM, TokenMemory
-from gateway.flows.connections.opening import Given, open_connection
+from gateway.flows.connections.opening import Given, named_headers, open_connection
 from gateway.flows.services import Services
 from gateway.plugins import Integration
 from gateway.sdk.auth import TokenSource
@@ -72,7 +72,7 @@ async def submit(services: Services, row: ConnectionRow, key: str, given: StepIn
     integration = integration_of(services, row.integration)
     step = _current(integration, row, key, "form")
     given = StepInput(values={key: value.strip() for key, value in given.values.items()})  # pasted, often with a space
-    _check_values(step, given.values, _in_headers(integration))
+    _check_values(step, given.values, {header.field for header in named_headers(integration)})
     async with services.database.read() as conn:
         stored = await services.vault.get(conn, row.id, FORM)
     earlier = {} if stored is None else msgspec.json.decode(stored, type=dict[str, str])
@@ -139,11 +139,6 @@ def _current(integration: Integration, row: ConnectionRow, key: str, kind: str) 
     if step.key != key or step.kind != kind:
         raise wrong_state(row, f"The step to be done now is {step.key!r} (a {step.kind}), not {key!r}")
     return step
-
-
-def _in_headers(integration: Integration) -> set[str]:
-    auth = integration.manifest.auth
-    return {header.field for header in auth.headers} if isinstance(auth, Credentials) else set()
 
 
 def _check_values(step: ConnectStep, values: dict[str, str], in_headers: set[str]) -> None:

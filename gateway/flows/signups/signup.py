@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from gateway.errors import Refused, not_found
+from gateway.flows.accounts import existing
 from gateway.flows.services import Services
 from gateway.flows.signups import held
 from gateway.flows.signups.admitting import admit
 from gateway.flows.signups.held import release, released_by_connection, released_by_setup
 from gateway.flows.signups.intake import Call, Item, hash_of, read_items
-from gateway.storage import accounts, campaigns, idempotency
+from gateway.storage import campaigns, idempotency
 from gateway.storage.campaigns import CampaignKey, CampaignRow
 from gateway.storage.engine import AsyncConnection
 from gateway.storage.idempotency import Key, Used
@@ -82,8 +83,8 @@ async def submit(
     campaign = await services.database.ask(_campaigns, CampaignKey(account_id, campaign_id))
     if campaign is None:
         async with services.database.read() as conn:
-            known = await accounts.get(conn, account_id) is not None
-        raise not_found("campaign", campaign_id) if known else not_found("account", account_id)
+            await existing(conn, account_id)
+        raise not_found("campaign", campaign_id)
     now = services.clock.now()
     call = Call(
         account_id=account_id,
